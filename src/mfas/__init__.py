@@ -1,0 +1,1 @@
+"""Multi-modal face anti-spoofing that adapts safely where it is deployed."""

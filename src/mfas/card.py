@@ -1,0 +1,116 @@
+"""The model card: everything a set of weights needs beside itself, as one frozen record written to ``card.json``.
+
+Preprocessing derives from `Preprocess`, so crops and scaling cannot drift between training, export and service.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from mfas._files import read_json, sha256, write_json
+from mfas.config import Config, parse
+from mfas.core import MISSING_PATTERNS, MODALITIES, Modality
+from mfas.errors import ModelDirError
+
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+class Preprocess(Config):
+    """How pixels become network input. Units and ranges stand with each field.
+
+    `size` pixels, square. `crop_scale`: side of the square crop over the longer side of the face box. RGB: value / 255,
+    minus `rgb_mean`, over `rgb_std` per channel, channel order RGB. Depth: metres relative to a robust centre of the
+    face, over `depth_clip_m`, clipped to [-1, 1] (positive = behind the centre), with a second channel that is 1 where
+    the sensor measured and 0 in holes. IR: divided by its `ir_percentile` over the face's middle, clipped to
+    [0, `ir_clip`], then shifted and scaled by `ir_mean`, `ir_std`.
+    """
+
+    size: int = Field(112, ge=32, le=512)
+    crop_scale: float = Field(1.3, ge=0.5, le=4.0)
+    channel_order: Literal["rgb"] = "rgb"
+    rgb_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    rgb_std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+    depth_clip_m: float = Field(0.15, gt=0, le=2.0)
+    depth_near_m: float = Field(0.1, gt=0)
+    depth_far_m: float = Field(10.0, gt=0)
+    ir_percentile: float = Field(75.0, gt=0, le=100)
+    ir_clip: float = Field(2.0, gt=0)
+    ir_mean: float = 0.7
+    ir_std: float = Field(0.4, gt=0)
+
+    def channels(self, modality: Modality) -> int:
+        """Channels a network sees: RGB 3, depth 2 (relative depth, validity), IR 1."""
+        return {Modality.RGB: 3, Modality.DEPTH: 2, Modality.IR: 1}[modality]
+
+
+class Card(Config):
+    """What a set of weights is and how to use it.
+
+    `thresholds[missing]` is the equal-error threshold on source-validation presentations for each imposed pattern
+    (``""`` = nothing missing); a presentation is accepted as bona fide when its score is at least the threshold.
+    `files` maps each file of the model directory to its SHA-256.
+    """
+
+    format: Literal[1] = 1
+    model: str
+    architecture: dict[str, Any] = Field(default_factory=dict)
+    modalities: tuple[Modality, ...] = MODALITIES
+    preprocess: Preprocess = Preprocess.model_validate({})
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    gate: dict[str, float] = Field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    licence: str = "unspecified"
+    files: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _thresholds_known(self) -> Card:
+        for missing, value in self.thresholds.items():
+            if missing not in MISSING_PATTERNS:
+                raise ValueError(f"unknown missing pattern '{missing}' in thresholds")
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"threshold of pattern '{missing}' must lie in [0, 1]")
+        return self
+
+    def threshold(self, missing: str = "") -> float:
+        """The source-validation threshold for an imposed pattern; `ModelDirError` if the card has none."""
+        try:
+            return self.thresholds[missing]
+        except KeyError:
+            raise ModelDirError(f"the model card holds no threshold for missing='{missing}'") from None
+
+    def write(self, directory: Path) -> None:
+        """Write ``DIR/card.json``."""
+        write_json(directory / CARD_FILE, self.model_dump(mode="json"))
+
+    @staticmethod
+    def read(directory: Path, *, verify: bool = True) -> Card:
+        """Read ``DIR/card.json`` and, unless told otherwise, check the SHA-256 of every file it lists."""
+        if not directory.is_dir():
+            raise ModelDirError(f"expected a model directory, found none at {directory}")
+        card = parse(Card, _mapping(directory / CARD_FILE), str(directory / CARD_FILE))
+        if verify:
+            for name, digest in card.files.items():
+                file = directory / name
+                if Path(name).name != name or not file.is_file():
+                    raise ModelDirError(f"{directory}: the card lists '{name}', which is not there")
+                found = sha256(file)
+                if found != digest:
+                    raise ModelDirError(
+                        f"{file} does not match its card: expected SHA-256 {digest[:12]}…, got {found[:12]}…"
+                    )
+        return card
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    content = read_json(path, "model card", ModelDirError)
+    if not isinstance(content, dict):
+        raise ModelDirError(f"expected a mapping in {path}, got {type(content).__name__}")
+    return content
