@@ -1,0 +1,29 @@
+"""Feature extractors for one modality, each split into a lower part (frozen while adapting) and an upper part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mfas.errors import ConfigError
+from mfas.models.backbones.compact import CompactBackbone
+from mfas.models.backbones.contract import Backbone
+from mfas.models.backbones.resnet import ResNet18Backbone
+from mfas.models.backbones.vit import VitBackbone
+
+BACKBONES: dict[str, type[Backbone]] = {
+    "compact": CompactBackbone,
+    "resnet18": ResNet18Backbone,
+    "vit": VitBackbone,
+}
+
+
+def create_backbone(name: str, in_channels: int, **options: Any) -> Backbone:
+    """Build a backbone by registry name; `ConfigError` names an unknown one."""
+    try:
+        cls = BACKBONES[name]
+    except KeyError:
+        raise ConfigError(f"expected a backbone out of {', '.join(BACKBONES)}, got '{name}'") from None
+    return cls(in_channels, **options)
+
+
+__all__ = ["BACKBONES", "Backbone", "create_backbone"]

@@ -1,0 +1,39 @@
+"""What every backbone offers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """A feature extractor in two parts.
+
+    ``lower(x)`` maps float ``[B, C, H, W]`` to a map ``[B, lower_channels, h, w]``; it runs once without gradient while
+    adapting. ``upper(map)`` maps that to a feature ``[B, feature_dim]``. Transformers lay their tokens out as a map.
+    """
+
+    lower_channels: int
+    feature_dim: int
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+
+    @abstractmethod
+    def lower(self, x: Tensor) -> Tensor:
+        """Image to intermediate map."""
+
+    @abstractmethod
+    def upper(self, h: Tensor) -> Tensor:
+        """Intermediate map to pooled feature."""
+
+    @abstractmethod
+    def upper_modules(self) -> list[nn.Module]:
+        """The modules `upper` uses; everything else is the lower part."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image to pooled feature."""
+        out: Tensor = self.upper(self.lower(x))
+        return out

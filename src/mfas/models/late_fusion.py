@@ -1,0 +1,72 @@
+"""Late fusion: three encoders, their features concatenated, zeros where a modality is missing.
+
+The plain baseline every other system is held against: same backbones, augmentation, epochs and missing-pattern
+schedule as `mfas_danet`, no complementary features.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+from mfas.card import Preprocess
+from mfas.config import Config
+from mfas.core import MODALITIES, Batch, Modality
+from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, random_present
+from mfas.models.registry import register
+from mfas.models.trunks import ModalityTrunks, fused_head, head_loss, smooth
+
+
+class LateFusionArchitecture(Config):
+    """Backbone name and options, width of the fused head's hidden layer."""
+
+    backbone: str = "compact"
+    backbone_options: dict[str, Any] = Field(default_factory=dict)
+    fused_hidden: int = Field(64, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+@register("late_fusion")
+class LateFusion(FasModel):
+    """Concatenation with zero-fill."""
+
+    Architecture = LateFusionArchitecture
+
+    def __init__(self, spec: Preprocess, architecture: LateFusionArchitecture) -> None:
+        super().__init__(spec, architecture)
+        self.trunks = ModalityTrunks(spec, architecture.backbone, architecture.backbone_options)
+        self.fused = fused_head(3 * self.trunks.feature_dim, architecture.fused_hidden, architecture.dropout)
+
+    def lower(self, batch: Batch) -> Maps:
+        """See `FasModel.lower`."""
+        return self.trunks.lower(batch)
+
+    def upper(self, maps: Maps, present: Tensor) -> ModelOutput:
+        """See `FasModel.upper`."""
+        features = self.trunks.features(maps, present)
+        return ModelOutput(
+            logit=self.fused(torch.cat([features[m] for m in MODALITIES], dim=1)).squeeze(1),
+            modality_logits=self.trunks.logits(features, present),
+            features=features,
+            complements={},
+            present=present,
+            substituted=torch.zeros_like(present),
+            enhanced=torch.zeros(present.shape, device=present.device),
+        )
+
+    def upper_modules(self, modality: Modality) -> list[nn.Module]:
+        """See `FasModel.upper_modules`."""
+        return self.trunks.upper_modules(modality)
+
+    def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
+        """Cross-entropy of heads, of the fused head on all there is, and on a random missing pattern."""
+        goal = smooth(target, step.label_smoothing)
+        full = self(batch)
+        kept = random_present(batch.present, step.generator)
+        visible = [full.features[m] * kept[:, i : i + 1] for i, m in enumerate(MODALITIES)]
+        partial = self.fused(torch.cat(visible, dim=1)).squeeze(1)
+        return bce(full.logit, goal) + bce(partial, goal) + head_loss(full.modality_logits, batch.present, goal)
