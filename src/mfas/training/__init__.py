@@ -1,1 +1,1 @@
-""""""
+"""Source training: the loop, its sampling, and thresholds. Importing this package loads no torch."""

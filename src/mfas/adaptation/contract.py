@@ -1,0 +1,99 @@
+"""The Adapter contract: a wrapper that is called like the model and may learn from what it is shown.
+
+Promises, tested for every registered method: the prediction of `Adapter.step` is from before the update; `predict`
+changes nothing; `reset` restores the source bit for bit; only `adapted_parameters` ever move; labels never arrive;
+state survives being saved and loaded exactly; "no update" is an outcome with a reason.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from mfas.config import Config
+from mfas.core import Batch, Prediction
+from mfas.models.contract import FasModel
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one batch taught, and why not more.
+
+    ``accepted_ids`` and ``pseudo_labels`` (`Label` values) are the captures that passed the gate *before* quotas;
+    ``queued`` how many entered the memory. ``loss`` is None without an update; ``loss_weight`` in [0, 1] multiplies the
+    step. ``signals`` name what moved the weight. ``skipped_reason`` is None exactly when weights were updated.
+    """
+
+    step: int
+    seen: int
+    accepted: int = 0
+    accepted_bona_fide: int = 0
+    accepted_attack: int = 0
+    queued: int = 0
+    accepted_ids: tuple[str, ...] = ()
+    pseudo_labels: tuple[str, ...] = ()
+    updated: bool = False
+    skipped_reason: str | None = None
+    loss: float | None = None
+    loss_weight: float | None = None
+    signals: Mapping[str, float] = field(default_factory=dict)
+    guard: str | None = None
+    drift: float = 0.0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe mapping, one line of ``steps.jsonl``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterState:
+    """Everything needed to continue exactly: tensors by name, and JSON-safe facts."""
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+class Adapter(ABC):
+    """Base of every method. Subclasses set `name`, `Settings` and, where it is so, ``batch_independent = False``."""
+
+    name: ClassVar[str] = ""
+    Settings: ClassVar[type[Config]] = Config
+    batch_independent: ClassVar[bool] = True
+
+    adapted_parameters: frozenset[str]
+    """Names in the model's ``state_dict`` that may ever change."""
+
+    @abstractmethod
+    def step(self, batch: Batch) -> tuple[Prediction, StepReport]:
+        """Score ``batch`` with the weights as they are, then learn from it if the evidence allows."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> Prediction:
+        """Score ``batch``; changes nothing, bit for bit."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Return to the exact source state: weights, memory, optimiser, counters."""
+
+    @property
+    @abstractmethod
+    def model(self) -> FasModel:
+        """The wrapped model as it is now."""
+
+    @abstractmethod
+    def state(self) -> AdapterState:
+        """Snapshot of everything mutable."""
+
+    @abstractmethod
+    def load_state(self, state: AdapterState) -> None:
+        """Continue from a snapshot; `StateError` when it belongs to another model or method."""
+
+    def delta(self) -> dict[str, Tensor]:
+        """The moved tensors only: what a site deploys on top of the source model."""
+        own = self.model.state_dict()
+        return {name: own[name].detach().clone() for name in sorted(self.adapted_parameters)}

@@ -1,0 +1,62 @@
+"""The evidence gate: which captures may teach, and what.
+
+Heads of *observed, unenhanced* features vote; complements never do. At least two witnesses must agree and none may
+dissent (`docs/methods/mfas_danet.md`, "Evidence"). Entropy limits are fractions of ln 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mfas.card import Card
+from mfas.config import Config
+from mfas.core import MODALITIES
+from mfas.models.contract import ModelOutput
+from mfas.models.uncertainty import assess
+
+
+class GateSettings(Config):
+    """``max_entropy_fraction`` 0.4 of ln 2 is a mean probability of 0.92; ``min_vote`` in [0.5, 1]."""
+
+    max_entropy_fraction: float = Field(0.4, gt=0, le=1)
+    min_vote: float = Field(0.7, ge=0.5, lt=1)
+    min_witnesses: int = Field(2, ge=1, le=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Per capture: ``accept`` bool ``[B]``, ``bona_fide`` bool ``[B]`` (the pseudo label), ``uncertainty`` ``[B]``."""
+
+    accept: Tensor
+    bona_fide: Tensor
+    uncertainty: Tensor
+    observed: Tensor
+
+
+class Gate:
+    """Votes of observed heads, each centred on its own equal-error point on source validation (``card.gate``)."""
+
+    def __init__(self, settings: GateSettings, card: Card) -> None:
+        self.settings = settings
+        self._centre = torch.tensor([card.gate.get(f"centre.{m.value}", 0.0) for m in MODALITIES])
+
+    def judge(self, output: ModelOutput) -> Verdict:
+        """Decide for every capture of an output, each on its own."""
+        s, present = self.settings, output.present
+        p = torch.sigmoid(output.modality_logits.detach() - self._centre.to(output.logit))
+        assessment = assess(p, present)
+        bona_fide = assessment.mean >= 0.5
+        for_class = torch.where(bona_fide[:, None], p, 1 - p)
+        agree = ((for_class >= s.min_vote) & present).sum(dim=1)
+        dissent = ((1 - for_class >= s.min_vote) & present).any(dim=1)
+        sure = assessment.uncertainty <= s.max_entropy_fraction
+        return Verdict(
+            accept=sure & (agree >= s.min_witnesses) & ~dissent,
+            bona_fide=bona_fide,
+            uncertainty=assessment.uncertainty,
+            observed=present.sum(dim=1),
+        )

@@ -1,0 +1,87 @@
+"""Scores of a labelled set under every missing pattern, and the source thresholds they give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import binary_cross_entropy
+
+from mfas.core import MISSING_PATTERNS, Batch, Label, Prediction, parse_modalities
+from mfas.metrics.thresholds import equal_error_threshold
+from mfas.models.contract import FasModel, to_prediction
+
+
+@dataclass(frozen=True, slots=True)
+class PatternScores:
+    """Capture-level results under one imposed pattern; all arrays have one row per *scored* capture.
+
+    ``rows`` are positions in the set; ``score`` in [0, 1]; ``modality_scores`` ``[N, 3]``, NaN where not observed.
+    """
+
+    missing: str
+    rows: NDArray[np.int64]
+    score: NDArray[np.float64]
+    modality_scores: NDArray[np.float64]
+
+
+@torch.no_grad()
+def score_patterns(
+    model: FasModel, batches: Iterable[Batch], patterns: Iterable[str] = MISSING_PATTERNS
+) -> dict[str, PatternScores]:
+    """Score every batch under every pattern; the lower part runs once per batch. The model must be in eval mode."""
+    wanted = list(patterns)
+    rows: dict[str, list[NDArray[np.int64]]] = {p: [] for p in wanted}
+    found: dict[str, list[Prediction]] = {p: [] for p in wanted}
+    start = 0
+    for batch in batches:
+        maps = model.lower(batch)
+        for missing in wanted:
+            present = batch.impose(parse_modalities(missing)).present
+            usable = present.any(dim=1).nonzero().squeeze(1)
+            if len(usable):
+                some = {m: x[usable] for m, x in maps.items()}
+                found[missing].append(to_prediction(model.upper(some, present[usable])))
+                rows[missing].append(usable.cpu().numpy() + start)
+        start += len(batch)
+    return {p: _join(p, rows[p], found[p]) for p in wanted}
+
+
+def validation_loss(scores: dict[str, PatternScores], bona_fide: NDArray[np.bool_]) -> float:
+    """Mean over patterns of the cross-entropy of the fused score: what early stopping watches."""
+    losses = []
+    for pattern in scores.values():
+        target = torch.from_numpy(bona_fide[pattern.rows].astype(np.float64))
+        clipped = torch.from_numpy(pattern.score).clamp(1e-6, 1 - 1e-6)
+        losses.append(float(binary_cross_entropy(clipped, target)))
+    return float(np.mean(losses))
+
+
+def source_thresholds(
+    scores: dict[str, PatternScores], labels: NDArray[np.str_], presentations: NDArray[np.str_]
+) -> dict[str, float]:
+    """Equal-error thresholds on presentations (mean over a presentation's scored captures), one per pattern."""
+    out = {}
+    for missing, pattern in scores.items():
+        names, group = np.unique(presentations[pattern.rows], return_inverse=True)
+        mean = np.bincount(group, pattern.score) / np.bincount(group)
+        label = np.empty(len(names), dtype=labels.dtype)
+        label[group] = labels[pattern.rows]
+        bona_fide, attack = mean[label == Label.BONA_FIDE.value], mean[label == Label.ATTACK.value]
+        out[missing] = equal_error_threshold(bona_fide, {"attack": attack})
+    return out
+
+
+def _join(missing: str, rows: list[NDArray[np.int64]], found: list[Prediction]) -> PatternScores:
+    if not rows:
+        empty = np.empty(0)
+        return PatternScores(missing, np.empty(0, np.int64), empty, empty.reshape(0, 3))
+    return PatternScores(
+        missing,
+        np.concatenate(rows),
+        torch.cat([p.score for p in found]).double().cpu().numpy(),
+        torch.cat([p.modality_scores for p in found]).double().cpu().numpy(),
+    )
