@@ -1,1 +1,1 @@
-""""""
+"""Manifests, images, face crops, preprocessing, batches and score tables."""

@@ -1,0 +1,115 @@
+"""Reading and writing tables of text and numbers as Parquet or CSV; suffix decides, content is the same either way."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from mfas._files import atomic_path
+from mfas.errors import InputError
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+CSV_SUFFIXES = (".csv",)
+
+
+def read_table(path: Path, what: str, error: type[InputError]) -> pa.Table:
+    """Read a table; every CSV column comes as text. ``what`` names the file in messages ("manifest", "score table")."""
+    suffix = path.suffix.lower()
+    if suffix not in PARQUET_SUFFIXES + CSV_SUFFIXES:
+        raise error(f"expected a {what} named .parquet or .csv, got {path}")
+    if not path.is_file():
+        raise error(f"{what} not found: {path}")
+    try:
+        table = pq.read_table(path) if suffix in PARQUET_SUFFIXES else _read_csv(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as reason:
+        raise error(f"{path}: not a readable {what}: {str(reason).splitlines()[0]}") from None
+    names = table.column_names
+    for name in names:
+        if names.count(name) > 1:
+            raise error(f"{path}: column '{name}' stands twice")
+    return table
+
+
+def write_table(table: pa.Table, path: Path, what: str, error: type[InputError]) -> None:
+    """Write a table atomically; equal tables give equal bytes. In CSV, empty text and NaN are empty cells."""
+    suffix = path.suffix.lower()
+    if suffix not in PARQUET_SUFFIXES + CSV_SUFFIXES:
+        raise error(f"expected a {what} named .parquet or .csv, got {path}")
+    with atomic_path(path) as temporary:
+        if suffix in PARQUET_SUFFIXES:
+            pq.write_table(table, temporary, compression="zstd")
+        else:
+            _write_csv(table, temporary)
+
+
+def text_column(table: pa.Table, name: str) -> pa.Array:
+    """A column as trimmed text, empty where null or absent; numbers and categories become text."""
+    if name not in table.column_names:
+        return _blank(len(table))
+    column = table.column(name).combine_chunks()
+    if pa.types.is_null(column.type):
+        return _blank(len(table))
+    if not pa.types.is_string(column.type):
+        column = pc.cast(column, pa.string())
+    return pc.utf8_trim_whitespace(pc.fill_null(column, ""))
+
+
+def number_column(table: pa.Table, name: str) -> tuple[pa.Array, int | None, str]:
+    """A column as float64, NaN where empty; beside it the first row that is no number (or None) and its text."""
+    if name not in table.column_names:
+        return _nans(len(table)), None, ""
+    column = table.column(name).combine_chunks()
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan")), None, ""
+    text = text_column(table, name)
+    blank = pc.equal(text, "")
+    pattern = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$|^[+-]?([nN]a[nN]|[iI]nf(inity)?)$"
+    good = pc.or_(blank, pc.match_substring_regex(text, pattern))
+    bad = pc.index(good, False).as_py()
+    if bad >= 0:
+        return _nans(len(table)), bad, text[bad].as_py()
+    filled = pc.if_else(blank, "nan", text)
+    return pc.cast(pc.utf8_ltrim(filled, "+"), pa.float64()), None, ""
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        header = next(csv.reader(handle), [])
+    names = [name.strip() for name in header]
+    return pa_csv.read_csv(
+        path,
+        read_options=pa_csv.ReadOptions(column_names=names, skip_rows=1),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=False),
+        convert_options=pa_csv.ConvertOptions(
+            column_types={name: pa.string() for name in names}, strings_can_be_null=False
+        ),
+    )
+
+
+def _write_csv(table: pa.Table, path: Path) -> None:
+    columns: list[Any] = []
+    for name in table.column_names:
+        column = table.column(name)
+        if pa.types.is_string(column.type):
+            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+        elif pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+        columns.append(column)
+    plain = pa.table(columns, names=table.column_names)
+    with path.open("wb") as handle:
+        handle.write((",".join(table.column_names) + "\n").encode())
+        pa_csv.write_csv(plain, handle, pa_csv.WriteOptions(include_header=False))
+
+
+def _blank(count: int) -> pa.Array:
+    return pa.repeat(pa.scalar("", pa.string()), count)
+
+
+def _nans(count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(float("nan"), pa.float64()), count)

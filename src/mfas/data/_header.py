@@ -1,0 +1,138 @@
+"""What an image file says of itself before a pixel is decoded: format, size, bit depth, channels, completeness."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"\x93NUMPY", "NumPy array"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"%PDF", "PDF"),
+    (b"PK\x03\x04", "ZIP"),
+)
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Format ``PNG``, ``JPEG`` or ``WebP``; pixels; bits per sample; channels (palette images count as 3)."""
+
+    format: str
+    width: int
+    height: int
+    bits: int
+    channels: int
+
+
+class NeedMoreError(Exception):
+    """The bytes end before the size is told."""
+
+
+class NotAnImageError(Exception):
+    """The bytes are not PNG, JPEG or WebP; the text says what they look like."""
+
+
+def parse_header(data: bytes) -> Header:
+    """Read the header from the first bytes of a file; raises `NeedMoreError` or `NotAnImageError`."""
+    if data.startswith(PNG_MAGIC):
+        return _png(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        return _jpeg(data)[0]
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _webp(data)
+    if not data:
+        raise NotAnImageError("an empty file")
+    for magic, name in _OTHER_KINDS:
+        if data.startswith(magic):
+            raise NotAnImageError(f"a {name} file")
+    raise NotAnImageError("a file of another kind")
+
+
+def is_complete(data: bytes, header: Header) -> bool:
+    """Whether the whole file is there: a PNG's chunks and checksums, a JPEG's end marker, a WebP's size."""
+    if header.format == "PNG":
+        return _png_complete(data)
+    if header.format == "JPEG":
+        return data.find(b"\xff\xd9", _jpeg_scan(data)) >= 0
+    return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+
+
+def _png(data: bytes) -> Header:
+    if len(data) < 26:
+        raise NeedMoreError
+    if data[12:16] != b"IHDR":
+        raise NotAnImageError("a PNG file without a header")
+    width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
+    if colour not in _PNG_CHANNELS:
+        raise NotAnImageError("a PNG file with a broken header")
+    return Header("PNG", width, height, 8 if colour == 3 else bits, _PNG_CHANNELS[colour])
+
+
+def _png_complete(data: bytes) -> bool:
+    at, end = 8, len(data)
+    while at + 12 <= end:
+        length = int.from_bytes(data[at : at + 4], "big")
+        stop = at + 8 + length
+        if stop + 4 > end:
+            return False
+        if zlib.crc32(data[at + 4 : stop]) != int.from_bytes(data[stop : stop + 4], "big"):
+            return False
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at = stop + 4
+    return False
+
+
+def _jpeg(data: bytes) -> tuple[Header, int]:
+    """The header and the offset behind the frame segment."""
+    at = 2
+    while True:
+        if at + 4 > len(data):
+            raise NeedMoreError
+        if data[at] != 0xFF:
+            raise NotAnImageError("a JPEG file with a broken header")
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in _JPEG_FRAMES:
+            if at + 10 > len(data):
+                raise NeedMoreError
+            bits, height, width, channels = struct.unpack(">BHHB", data[at + 4 : at + 10])
+            return Header("JPEG", width, height, bits, channels), at + 2 + length
+        at += 2 + length
+
+
+def _jpeg_scan(data: bytes) -> int:
+    """Offset of the first scan, so that a thumbnail's end marker is not taken for the image's."""
+    at = _jpeg(data)[1]
+    while at + 4 <= len(data):
+        if data[at + 1] == 0xDA:
+            return at
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return len(data)
+
+
+def _webp(data: bytes) -> Header:
+    if len(data) < 30:
+        raise NeedMoreError
+    kind = data[12:16]
+    if kind == b"VP8 ":
+        width, height = (v & 0x3FFF for v in struct.unpack("<HH", data[26:30]))
+    elif kind == b"VP8L":
+        word = int.from_bytes(data[21:25], "little")
+        width, height = (word & 0x3FFF) + 1, (word >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8X":
+        width, height = int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    else:
+        raise NotAnImageError("a WebP file with a broken header")
+    return Header("WebP", width, height, 8, 3)
