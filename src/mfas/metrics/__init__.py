@@ -1,1 +1,41 @@
-""""""
+"""Metrics: pure functions over score arrays, in the words of ISO/IEC 30107-3. A score is accepted iff >= threshold."""
+
+from mfas.metrics.calibration import ReliabilityBin, expected_calibration_error, reliability_bins
+from mfas.metrics.curves import Det, Roc, auc, det, roc, tpr_at_fpr
+from mfas.metrics.intervals import CONFIDENCE, DRAWS, Interval, bootstrap, clopper_pearson
+from mfas.metrics.paired import Difference, paired_bootstrap
+from mfas.metrics.rates import acer, apcer, apcer_by_species, apcer_max, bpcer, hter
+from mfas.metrics.summary import METRIC_NAMES, Metrics, evaluate
+from mfas.metrics.thresholds import bpcer_at_apcer, equal_error_threshold, threshold_at_apcer, threshold_at_bpcer
+
+__all__ = [
+    "CONFIDENCE",
+    "DRAWS",
+    "METRIC_NAMES",
+    "Det",
+    "Difference",
+    "Interval",
+    "Metrics",
+    "ReliabilityBin",
+    "Roc",
+    "acer",
+    "apcer",
+    "apcer_by_species",
+    "apcer_max",
+    "auc",
+    "bootstrap",
+    "bpcer",
+    "bpcer_at_apcer",
+    "clopper_pearson",
+    "det",
+    "equal_error_threshold",
+    "evaluate",
+    "expected_calibration_error",
+    "hter",
+    "paired_bootstrap",
+    "reliability_bins",
+    "roc",
+    "threshold_at_apcer",
+    "threshold_at_bpcer",
+    "tpr_at_fpr",
+]
