@@ -75,8 +75,7 @@ def normalise(table: pa.Table) -> tuple[pa.Table, list[Fault]]:
         columns[name], bad, text = number_column(table, name)
         if bad is not None:
             faults.append(Fault(bad + 1, name, f"expected a number, got '{text}'"))
-    if not faults:
-        faults = _fill(columns, table.num_rows)
+    faults += _fill(columns, table.num_rows)
     extra = {n: table.column(n) for n in table.column_names if n.startswith("x_")}
     return pa.table(columns | extra), faults
 

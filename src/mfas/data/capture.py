@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mfas.core import Modality
 from mfas.data.box import FULL, Box, parse_box
 from mfas.data.faces import find_face
-from mfas.data.images import METRIC, read_depth, read_header, read_ir, read_rgb
+from mfas.data.images import METRIC, read_depth, read_header, read_ir, read_raw_depth, read_rgb
 from mfas.data.manifest import Row
 from mfas.data.preprocess import Capture
 
@@ -25,6 +25,11 @@ class NoFace:
     reason: str
 
 
+def load_raw(row: Row, root: Path, *, yunet: Path | None = None) -> Capture | NoFace:
+    """As `load_capture`, but depth keeps its sensor values (uint8 or uint16, 0 = hole): for copying only."""
+    return _load(row, root, yunet, (), raw=True)
+
+
 def load_capture(
     row: Row, root: Path, *, yunet: Path | None = None, drop: Collection[Modality] = ()
 ) -> Capture | NoFace:
@@ -33,10 +38,14 @@ def load_capture(
     A box in the row is used as it stands; otherwise the face is looked for in RGB, else in infrared. Raises
     `ImageError` for files that cannot be used.
     """
+    return _load(row, root, yunet, drop, raw=False)
+
+
+def _load(row: Row, root: Path, yunet: Path | None, drop: Collection[Modality], *, raw: bool) -> Capture | NoFace:
     chosen = [m for m in row.modalities if m not in drop]
     if not chosen:
         return NoFace(row.capture_id, "no modality is left")
-    images: dict[Modality, NDArray[Any]] = {m: _decode(row, root, m) for m in chosen}
+    images: dict[Modality, NDArray[Any]] = {m: _decode(row, root, m, raw) for m in chosen}
     relative = row.depth_kind != METRIC
     box = parse_box(row.box)
     if box == FULL:
@@ -53,12 +62,14 @@ def load_capture(
     return NoFace(row.capture_id, "a face is not looked for in depth alone; give a box")
 
 
-def _decode(row: Row, root: Path, modality: Modality) -> NDArray[Any]:
+def _decode(row: Row, root: Path, modality: Modality, raw: bool) -> NDArray[Any]:
     path = root / row.path(modality)
     if modality is Modality.RGB:
         return read_rgb(path)
     if modality is Modality.IR:
         return read_ir(path)
+    if raw:
+        return read_raw_depth(path, row.depth_kind)
     return read_depth(path, row.depth_scale_m, row.depth_kind)
 
 

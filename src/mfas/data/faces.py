@@ -1,11 +1,12 @@
 """Finding the face: an offline LBP cascade out of scikit-image, or YuNet when its file is given.
 
 Both give boxes of one convention, that of `Box`: hairline to chin, cheek to cheek, as YuNet is trained to. The
-cascade's own square window reaches from the upper forehead to the mouth's lower edge and is widened by fixed shares to match.
+cascade's own square window reaches from the upper forehead to the lower lip and is changed by fixed shares to match.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mfas.errors import InputError
 _SCAN_SIDES = (320, 640)
 """The longer side, in pixels, at which an image is scanned; the second only when the first finds nothing."""
 _SMALLEST = 28
+_AGREEMENT = 0.4
 _SHIFT_X, _SHIFT_Y, _WIDTH, _HEIGHT = 0.05, -0.07, 0.90, 1.15
 _YUNET_SIDE = 640
 
@@ -44,27 +46,59 @@ def _stretched(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _find_cascade(image: NDArray[Any]) -> Box | None:
+    """The largest window that the image and its mirror agree on, at the first scan size that has one.
+
+    A face survives mirroring; what the cascade takes for one by chance mostly does not.
+    """
     height, width = image.shape[:2]
     for side in _SCAN_SIDES:
         factor = min(1.0, side / max(height, width))
         small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else image
-        shorter = min(small.shape[:2])
-        if shorter < _SMALLEST:
-            return None
-        found = _cascade().detect_multi_scale(
-            np.ascontiguousarray(small),
-            scale_factor=1.15,
-            step_ratio=1,
-            min_size=(_SMALLEST, _SMALLEST),
-            max_size=(shorter, shorter),
-            min_neighbor_number=4,
-        )
-        if found:
-            best = max(found, key=lambda hit: (hit["width"], -hit["r"], -hit["c"]))
-            return _from_window(best["c"] / factor, best["r"] / factor, best["width"] / factor)
+        seen, mirrored = _scan(small), _scan(small[:, ::-1])
+        across = [_Window(small.shape[1] - w.x - w.side, w.y, w.side) for w in mirrored]
+        agreed = [_mean(a, b) for a in seen for b in across if _overlap(a, b) >= _AGREEMENT]
+        if agreed:
+            best = max(agreed, key=lambda w: (w.side, -w.y, -w.x))
+            return _from_window(best.x / factor, best.y / factor, best.side / factor)
         if factor == 1.0:
-            return None
+            break
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A square the cascade answered to, in pixels of the scanned image."""
+
+    x: float
+    y: float
+    side: float
+
+
+def _scan(image: NDArray[Any]) -> list[_Window]:
+    shorter = min(image.shape[:2])
+    if shorter < _SMALLEST:
+        return []
+    found = _cascade().detect_multi_scale(
+        np.ascontiguousarray(image),
+        scale_factor=1.15,
+        step_ratio=1,
+        min_size=(_SMALLEST, _SMALLEST),
+        max_size=(shorter, shorter),
+        min_neighbor_number=4,
+    )
+    return [_Window(hit["c"], hit["r"], hit["width"]) for hit in found]
+
+
+def _overlap(a: _Window, b: _Window) -> float:
+    """Intersection over union."""
+    wide = min(a.x + a.side, b.x + b.side) - max(a.x, b.x)
+    high = min(a.y + a.side, b.y + b.side) - max(a.y, b.y)
+    shared = max(wide, 0.0) * max(high, 0.0)
+    return shared / (a.side**2 + b.side**2 - shared)
+
+
+def _mean(a: _Window, b: _Window) -> _Window:
+    return _Window((a.x + b.x) / 2, (a.y + b.y) / 2, (a.side + b.side) / 2)
 
 
 def _from_window(x: float, y: float, side: float) -> Box:

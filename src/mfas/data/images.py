@@ -31,9 +31,12 @@ _HEAD_BYTES = 65_536
 Source = Path | bytes
 
 
-def read_header(source: Source, name: str = "image") -> Header:
-    """Format and size from the first bytes of a file; `ImageError` when missing, of another kind or too large."""
-    return _open(source, name, whole=False)[1]
+def read_header(source: Source, name: str = "image", *, whole: bool = False) -> Header:
+    """Format and size from the first bytes of a file; `ImageError` when missing, of another kind or too large.
+
+    ``whole`` reads on and checks that nothing of the file is cut off, without decoding it.
+    """
+    return _open(source, name, whole=whole)[1]
 
 
 def read_rgb(source: Source, name: str = "image") -> NDArray[np.uint8]:
@@ -61,20 +64,20 @@ def read_depth(source: Source, scale_m: float = 0.001, kind: str = METRIC, name:
     of 8 or 16 bit, returned unitless in [0, 1] with larger = farther. Raises `ImageError` for other types, and, naming
     ``depth_scale_m``, for a metric image in which no face can be (everything beyond 10 m or before 5 cm).
     """
+    return depth_from_array(read_raw_depth(source, kind, name), scale_m, kind, _name(source, name))
+
+
+def read_raw_depth(source: Source, kind: str = METRIC, name: str = "image") -> NDArray[Any]:
+    """Decode a depth image to its sensor values, uint16 (or uint8 of relative depth) ``[H, W]``, 0 = hole."""
     data, header, name = _open(source, name, expected="depth as a 16-bit PNG (H, W)")
-    if kind == METRIC and (header.format != "PNG" or header.bits != 16):
+    if kind == METRIC and (header.format != "PNG" or header.bits != 16 or header.channels != 1):
         raise ImageError(
             f"{name}: expected depth as uint16 (H, W) times depth_scale_m, got {_describe(header)}; "
             f"relative 8-bit depth needs depth_kind '{NEAR_BRIGHT}' or '{FAR_BRIGHT}'"
         )
-    raw: NDArray[Any]
     if header.channels < 3:
-        raw = _decode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, name)
-    else:
-        raw = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name)
-        if kind != METRIC:
-            raw = ir_from_array(raw, name)
-    return depth_from_array(raw, scale_m, kind, name)
+        return _decode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, name)
+    return ir_from_array(_decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, name), name)
 
 
 def ir_from_array(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
@@ -197,6 +200,10 @@ def _decode(data: bytes, flags: int, name: str) -> NDArray[Any]:
     if image is None:
         raise ImageError(f"{name}: expected a readable image, got damaged pixel data")
     return image
+
+
+def _name(source: Source, name: str) -> str:
+    return name if isinstance(source, bytes) else str(source)
 
 
 def _describe(header: Header) -> str:
