@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy
 
-from mfas.core import MISSING_PATTERNS, Batch, Label, Prediction, parse_modalities
+from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, Label, Prediction, parse_modalities
 from mfas.metrics.thresholds import equal_error_threshold
 from mfas.models.contract import FasModel, to_prediction
 
@@ -85,3 +85,18 @@ def _join(missing: str, rows: list[NDArray[np.int64]], found: list[Prediction]) 
         torch.cat([p.score for p in found]).double().cpu().numpy(),
         torch.cat([p.modality_scores for p in found]).double().cpu().numpy(),
     )
+
+
+def head_centres(scores: PatternScores, labels: NDArray[np.str_]) -> dict[str, float]:
+    """Logit of each observed head's own equal-error threshold, as ``centre.<modality>``: where its vote turns."""
+    out = {}
+    bona_fide = labels[scores.rows] == Label.BONA_FIDE.value
+    for column, modality in enumerate(MODALITIES):
+        head = scores.modality_scores[:, column]
+        seen = ~np.isnan(head)
+        if not (seen & bona_fide).any() or not (seen & ~bona_fide).any():
+            continue
+        threshold = equal_error_threshold(head[seen & bona_fide], {"attack": head[seen & ~bona_fide]})
+        clipped = min(max(threshold, 1e-4), 1 - 1e-4)
+        out[f"centre.{modality.value}"] = float(np.log(clipped / (1 - clipped)))
+    return out

@@ -1,0 +1,5 @@
+"""``python -m mfas``."""
+
+from mfas.cli import main
+
+main()

@@ -1,0 +1,153 @@
+"""`mfas adapt`: one unlabelled pass over a manifest in arrival order, resumable at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from pydantic import Field, field_validator
+
+from mfas._files import sha256
+from mfas.adaptation.contract import Adapter, StepReport
+from mfas.adaptation.registry import create
+from mfas.adaptation.saving import load_state, save_state
+from mfas.benchmark.progress import Progress
+from mfas.benchmark.rows import ScoreRows
+from mfas.card import CARD_FILE
+from mfas.config import Config, write_resolved
+from mfas.core import Modality, format_modalities, parse_modalities
+from mfas.data.dataset import LoadedBatch, batches
+from mfas.data.manifest import Manifest, read_manifest
+from mfas.errors import InputError
+from mfas.models.store import load_model
+
+
+class AdaptConfig(Config):
+    """Configuration of `mfas adapt`."""
+
+    model: Path
+    manifest: Path
+    out: Path
+    method: str = "mfas_danet"
+    missing: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    split: str | None = None
+    batch_size: int = Field(10, ge=1)
+    seed: int = Field(0, ge=0)
+    checkpoint_every: int = Field(10, ge=1, description="batches between two checkpoints")
+    workers: int = Field(1, ge=0, description="threads that decode ahead")
+    threads: int = Field(0, ge=0, description="0 = as many as torch chooses")
+    yunet: Path | None = None
+
+    @field_validator("missing")
+    @classmethod
+    def _canonical(cls, value: str) -> str:
+        missing = format_modalities(parse_modalities(value))
+        if len(missing.split(",")) == len(Modality):
+            raise ValueError("expected at least one modality to be left")
+        return missing
+
+
+def adapt(
+    config: AdaptConfig, *, resume: bool = False, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """Score every capture and learn on the way; writes ``scores.parquet``, ``steps.jsonl`` and the adapted state.
+
+    With ``resume`` an interrupted run in ``out`` goes on from its last checkpoint and ends in the same scores, byte for
+    byte. Returns a JSON-safe summary. Raises `InputError` when ``out`` holds an unfinished run and ``resume`` is not
+    set, or one made with another configuration.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    model, card = load_model(config.model)
+    manifest = read_manifest(config.manifest)
+    manifest = (manifest.filter(split=config.split) if config.split else manifest).in_arrival_order()
+    if not len(manifest):
+        raise InputError(f"expected captures in {config.manifest}, got none (split {config.split or 'any'})")
+    adapter = create(config.method, model, card, config.settings, config.seed)
+    run = Progress(config.out, identity(config))
+    if resume and run.finished():
+        return _summary(config, adapter, run)
+    run.open(resume)
+    if run.cursor:
+        load_state(adapter, run.folder, run.identity, prefix=run.prefix)
+    _stream(config, adapter, card.model, manifest, run, progress)
+    save_state(adapter, config.out, run.identity)
+    write_resolved(config, config.out, "adapt", model_sha256=run.identity["model"])
+    run.close()
+    return _summary(config, adapter, run)
+
+
+def identity(config: AdaptConfig) -> dict[str, Any]:
+    """What a checkpoint belongs to: the resolved configuration and the hashes of model card and manifest."""
+    own = config.model_dump(mode="json", exclude={"out", "model", "manifest", "workers", "checkpoint_every"})
+    return {"config": own, "model": sha256(config.model / CARD_FILE), "manifest": sha256(config.manifest)}
+
+
+def _stream(
+    config: AdaptConfig,
+    adapter: Adapter,
+    model_name: str,
+    manifest: Manifest,
+    run: Progress,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    rows = ScoreRows(manifest, config.missing, model_name, config.method, config.seed)
+    order = range(run.cursor, len(manifest))
+    loaded = batches(
+        manifest,
+        adapter.model.spec,
+        config.batch_size,
+        order=order,
+        missing=config.missing,
+        workers=config.workers,
+        yunet=config.yunet,
+    )
+    reports: list[StepReport] = []
+    seconds = 0.0
+    for count, item in enumerate(loaded, start=1):
+        if item.batch is not None:
+            start = perf_counter()
+            prediction, report = adapter.step(item.batch)
+            seconds += perf_counter() - start
+            reports.append(report)
+            rows.scored(item, prediction, report.step)
+        rows.unanswered(item)
+        run.cursor += len(item.rows) + len(item.non_responses)
+        if count % config.checkpoint_every == 0:
+            run.checkpoint(rows.drain(), reports, seconds, lambda prefix: _keep(adapter, run, prefix))
+            reports, seconds = [], 0.0
+        if progress is not None:
+            progress(run.cursor, len(manifest))
+    run.checkpoint(rows.drain(), reports, seconds, lambda prefix: _keep(adapter, run, prefix))
+
+
+def _keep(adapter: Adapter, run: Progress, prefix: str) -> None:
+    save_state(adapter, run.folder, run.identity, prefix=prefix)
+
+
+def _summary(config: AdaptConfig, adapter: Adapter, run: Progress) -> dict[str, Any]:
+    totals = run.totals()
+    return {
+        "out": str(config.out),
+        "method": config.method,
+        "missing": config.missing,
+        "batch_independent": adapter.batch_independent,
+        **totals,
+    }
+
+
+def measure_predict(model_dir: Path, items: Iterable[LoadedBatch], limit: int | None = None) -> float:
+    """Seconds of plain prediction over batches: what an adapted stream's cost is divided by."""
+    model, _ = load_model(model_dir)
+    seconds = 0.0
+    for item in islice(items, limit):
+        if item.batch is not None:
+            start = perf_counter()
+            model.predict(item.batch)
+            seconds += perf_counter() - start
+    return seconds

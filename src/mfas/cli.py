@@ -1,0 +1,208 @@
+"""The command line: one verb, one plain function. Everything heavy is imported inside the verb that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from mfas._console import progress_bar, say, show
+from mfas._extras import needs
+from mfas.errors import MfasError
+
+app = typer.Typer(
+    name="mfas",
+    help="Multi-modal face anti-spoofing (RGB, depth, near infrared) that adapts safely where it is deployed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(
+    help="Manifests and captures: simulate, check, crop.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(data_app, name="data")
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with the verb's configuration.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, dotted keys; may be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder or file to write.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
+ModelDir = Annotated[Path | None, typer.Option("--model", help="Model directory (model.safetensors and card.json).")]
+Missing = Annotated[str | None, typer.Option("--missing", help="Modalities to take away, such as depth,ir.")]
+Yunet = Annotated[
+    Path | None, typer.Option("--yunet", help="YuNet ONNX file for face detection (default: LBP cascade).")
+]
+Workers = Annotated[int | None, typer.Option("--workers", help="Parallel workers.")]
+
+
+@app.command()
+def demo(
+    out: Out = None, seed: Seed = None, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False
+) -> None:
+    """Run the main job end to end on simulated sites and write report.html, results.json, scores.parquet."""
+    with needs("mfas demo"):
+        from mfas.benchmark.demo import DemoConfig, run_demo
+
+        resolved = DemoConfig.resolve(config, overrides or (), {"out": out, "seed": seed})
+        show(run_demo(resolved, say), json)
+
+
+@data_app.command("simulate")
+def data_simulate(
+    site: Annotated[str | None, typer.Option("--site", help="Built-in site or YAML file.")] = None,
+    count: Annotated[int | None, typer.Option("--count", help="Number of captures.")] = None,
+    seed: Seed = None,
+    out: Out = None,
+    workers: Workers = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Write captures of one simulated site: images, manifest.parquet, contact_sheet.png."""
+    with needs("mfas data simulate"):
+        from mfas.benchmark.data_runs import SimulateConfig, simulate_site
+
+        given = {"site": site, "count": count, "seed": seed, "out": out, "workers": workers}
+        resolved = SimulateConfig.resolve(config, overrides or (), given)
+        with progress_bar("simulating", "captures") as advance:
+            show(simulate_site(resolved, advance), json)
+
+
+@data_app.command("check")
+def data_check(
+    manifest: Annotated[Path, typer.Argument(help="Manifest, Parquet or CSV.")],
+    decode: Annotated[bool, typer.Option(help="Read every image whole, not its header only.")] = True,
+    json: AsJson = False,
+) -> None:
+    """Check a manifest: identities, splits, files, sizes, counts. Exit code 2 when something is wrong."""
+    from mfas.data.check import check_manifest
+
+    report = check_manifest(manifest, decode=decode, workers=2)
+    show(report.to_dict(), json)
+    if not report.ok:
+        fail(f"{manifest}: {len(report.faults)} fault(s), the first: {report.faults[0]}")
+
+
+@data_app.command("crop")
+def data_crop(
+    manifest: Annotated[Path, typer.Argument(help="Manifest, Parquet or CSV.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for crops and the new manifest.")],
+    scale: Annotated[float, typer.Option(help="Side of the square over the longer side of the face box.")] = 1.3,
+    size: Annotated[int | None, typer.Option(help="Resize to this many pixels (default: as they are).")] = None,
+    yunet: Yunet = None,
+    workers: Workers = None,
+    json: AsJson = False,
+) -> None:
+    """Write face crops of a whole manifest once, and a manifest of the crops."""
+    from mfas.benchmark.data_runs import crop
+
+    with progress_bar("cropping", "captures") as advance:
+        show(crop(manifest, out, scale=scale, size=size, yunet=yunet, workers=workers or 2, progress=advance), json)
+
+
+@app.command()
+def train(
+    manifest: Annotated[list[Path] | None, typer.Option("--manifest", help="Source manifest; may be repeated.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model to train, such as mfas_danet.")] = None,
+    out: Out = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Train on labelled source manifests; thresholds come from their validation split."""
+    with needs("mfas train"):
+        from mfas.benchmark.training_run import TrainConfig
+        from mfas.benchmark.training_run import train as run
+
+        given = {"manifest": manifest or None, "model": model, "out": out, "seed": seed}
+        resolved = TrainConfig.resolve(config, overrides or (), given)
+        with progress_bar("training", "epochs") as advance:
+            show(run(resolved, lambda record: advance(record.epoch + 1, resolved.loop.epochs)), json)
+
+
+@app.command()
+def adapt(
+    model: ModelDir = None,
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="Target manifest; labels are not needed.")] = None,
+    method: Annotated[str | None, typer.Option("--method", help="Method, such as mfas_danet or source.")] = None,
+    missing: Missing = None,
+    out: Out = None,
+    seed: Seed = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in --out.")] = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Score an unlabelled stream in arrival order and learn from it; writes scores, steps and the adapted state."""
+    with needs("mfas adapt"):
+        from mfas.benchmark.adaptation_run import AdaptConfig
+        from mfas.benchmark.adaptation_run import adapt as run
+
+        given = {"model": model, "manifest": manifest, "method": method, "missing": missing, "out": out, "seed": seed}
+        resolved = AdaptConfig.resolve(config, overrides or (), given)
+        with progress_bar("adapting", "captures") as advance:
+            show(run(resolved, resume=resume, progress=advance), json)
+
+
+@app.command()
+def predict(
+    model: ModelDir = None,
+    rgb: Annotated[Path | None, typer.Option("--rgb", help="RGB image.")] = None,
+    depth: Annotated[Path | None, typer.Option("--depth", help="16-bit depth image.")] = None,
+    ir: Annotated[Path | None, typer.Option("--ir", help="Near-infrared image.")] = None,
+    box: Annotated[str | None, typer.Option("--box", help="x,y,w,h in RGB pixels, or full.")] = None,
+    depth_scale_m: Annotated[float | None, typer.Option("--depth-scale-m", help="Metres per depth unit.")] = None,
+    yunet: Yunet = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Decide on one capture: find the face, crop, score. No face is a non-response, never a guess."""
+    with needs("mfas predict"):
+        from mfas.benchmark.prediction_run import PredictConfig
+        from mfas.benchmark.prediction_run import predict as run
+
+        files = {"model": model, "rgb": rgb, "depth": depth, "ir": ir}
+        given = {**files, "box": box, "depth_scale_m": depth_scale_m, "yunet": yunet}
+        show(run(PredictConfig.resolve(config, overrides or (), given)), json)
+
+
+@app.command()
+def evaluate(
+    scores: Annotated[Path, typer.Argument(help="Score table: CSV or Parquet with label, species, score.")],
+    threshold: Annotated[float | None, typer.Option(help="Operating threshold in [0, 1].")] = None,
+    dev: Annotated[Path | None, typer.Option(help="Development scores; threshold = their equal-error point.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder (default: NAME.evaluation beside the scores).")
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """ISO/IEC 30107-3 figures with intervals from anyone's scores, as JSON and HTML."""
+    from mfas.benchmark.evaluation_run import EvaluateConfig, evaluate_scores
+
+    folder = out or scores.with_name(f"{scores.stem}.evaluation")
+    given: dict[str, Any] = {"scores": scores, "threshold": threshold, "dev": dev, "out": folder}
+    show(evaluate_scores(EvaluateConfig.resolve(config, overrides or (), given)), json)
+
+
+def fail(sentence: str) -> NoReturn:
+    """Print one sentence on standard error and exit with code 2."""
+    sys.stderr.write(f"mfas: {sentence}\n")
+    raise SystemExit(2)
+
+
+def main() -> None:
+    """Entry point: errors a user can meet become one sentence and exit code 2."""
+    try:
+        app()
+    except MfasError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("mfas: interrupted\n")
+        raise SystemExit(130) from None
