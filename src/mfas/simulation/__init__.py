@@ -1,1 +1,34 @@
-""""""
+"""The capture simulator: live faces and attacks seen by three sensors at once.
+
+::
+
+    subject ─> head ─┐
+                     ├─> scene ─> RGB, depth and infrared sensors ─> images + manifest
+    species ─> prop ─┘     (light, distance, background, sensors: the site)
+
+Seams: `heads.HeadSource` (where people come from), `stage.Species` (what is shown), `sensors` (each on its own),
+`site.Site` (a YAML file). Lengths are millimetres, angles degrees, images registered.
+"""
+
+from __future__ import annotations
+
+from mfas.simulation.heads import HeadSource, ParametricHead, ScannedHead
+from mfas.simulation.presentation import Capture, Plan, plan, render_presentation
+from mfas.simulation.simulate import simulate
+from mfas.simulation.site import Site, load_site, site_names
+from mfas.simulation.version import SIMULATOR_VERSION
+
+__all__ = [
+    "SIMULATOR_VERSION",
+    "Capture",
+    "HeadSource",
+    "ParametricHead",
+    "Plan",
+    "ScannedHead",
+    "Site",
+    "load_site",
+    "plan",
+    "render_presentation",
+    "simulate",
+    "site_names",
+]

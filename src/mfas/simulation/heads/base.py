@@ -1,0 +1,64 @@
+"""What a source of heads must offer, and what a face can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Protocol
+
+import numpy as np
+
+from mfas.simulation.geometry import Floats, Mesh
+
+EXPRESSIONS = 8
+"""Jaw open, smile, pucker, brows up, frown, cheeks puffed, lips pressed, nose wrinkled; weights in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceState:
+    """The moving part of a face: ``expression`` (8,), eyelid opening ``lids`` in [0, 1], ``gaze`` (right, up) in [-1, 1]."""
+
+    expression: Floats = field(default_factory=lambda: np.zeros(EXPRESSIONS, np.float32))
+    lids: float = 1.0
+    gaze: tuple[float, float] = (0.0, 0.0)
+
+
+NEUTRAL = FaceState()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A head in head coordinates (mm) with its texture (h, w, 6); see `mfas.simulation.shading.CHANNELS`.
+
+    ``regions`` are masks (h, w) in [0, 1] over the texture: ``eyes``, ``mouth``, ``nose``, ``face``. A source that
+    cannot tell leaves them out, and then serves live subjects only. ``face_box`` = (left, top, right, bottom) of the
+    face, mm in head coordinates. ``neck`` (V,) is 1 where a vertex turns with the head, 0 where it stays.
+    """
+
+    mesh: Mesh
+    texture: Floats
+    regions: Mapping[str, Floats]
+    face_box: tuple[float, float, float, float]
+    neck: Floats
+
+
+class HeadSource(Protocol):
+    """Where people come from. The same ``subject`` is the same person in every capture."""
+
+    name: str
+
+    def head(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
+        """The head of ``subject`` in ``state``; ``tone`` 0 to 5 (Fitzpatrick I to VI) where the source can choose it."""
+        ...
+
+
+def seed_of(*names: object) -> int:
+    """A 64-bit seed from names: the same on every machine."""
+    text = "\x1f".join(str(name) for name in names)
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def generator(*names: object) -> np.random.Generator:
+    """A random generator that depends on ``names`` only."""
+    return np.random.default_rng(seed_of(*names))

@@ -1,0 +1,238 @@
+"""From (site, seed, index) to three images: the plan of a presentation, its motion, its rendering."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfas.core import Label
+from mfas.simulation.geometry import Floats, rotation
+from mfas.simulation.heads import EXPRESSIONS, FaceState, HeadSource, ParametricHead
+from mfas.simulation.heads.base import generator, seed_of
+from mfas.simulation.raster import Camera
+from mfas.simulation.scene import Part, View, render
+from mfas.simulation.shading import Light
+from mfas.simulation.site import Site
+from mfas.simulation.species import ATTACKS, LIVE
+from mfas.simulation.stage import Moment, Prop, Stage
+from mfas.simulation.surroundings import backdrop, draw_light
+
+_GOLDEN = 0.6180339887498949
+_SPLITS = ("train", "train", "train", "validation", "test")
+FRAME_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who shows what: all that is known of a presentation before it is rendered."""
+
+    number: int
+    presentation_id: str
+    label: Label
+    species: str
+    subject: str
+    presenter: str
+    split: str
+    quality: float
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One instant: ``rgb`` uint8 (S, S, 3), ``depth`` uint16 (S, S) mm with 0 = hole, ``ir`` uint8 (S, S).
+
+    ``box`` = x, y, w, h of the face in pixels as a detector gives it. ``view`` is the truth the sensors saw.
+    """
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.uint16]
+    ir: NDArray[np.uint8]
+    box: tuple[int, int, int, int]
+    view: View
+
+
+def plan(site: Site, seed: int, number: int) -> Plan:
+    """The plan of presentation ``number`` (0, 1, ...) of ``site`` under ``seed``; depends on nothing else.
+
+    Labels and species follow a low-discrepancy sequence, so that any run of numbers holds close to the site's shares.
+    """
+    rng = generator("plan", site.name, seed, number)
+    phase = generator("phase", site.name, seed).random(2)
+    share = site.bona_fide_share
+    before, after = np.floor(number * share + phase[0]), np.floor((number + 1) * share + phase[0])
+    live = bool(after > before)
+    subject = int(rng.integers(site.subjects))
+    group = [i for i in range(site.subjects) if _split(i) == _split(subject) and i != subject]
+    presenter = subject if live or not group else int(rng.choice(group))
+    species, quality = "", 1.0
+    if not live:
+        attack = number - int(before)
+        species, quality = _species(site, float((attack * _GOLDEN + phase[1]) % 1.0), rng)
+    return Plan(
+        number=number,
+        presentation_id=f"{site.name}-p{seed_of('presentation', site.name, seed, number):016x}",
+        label=Label.BONA_FIDE if live else Label.ATTACK,
+        species=species,
+        subject=subject_name(site, subject),
+        presenter="" if live else subject_name(site, presenter),
+        split=_split(subject),
+        quality=quality,
+        timestamp=round(float(rng.uniform(0, 7 * 86400)), 3),
+    )
+
+
+def subject_name(site: Site, number: int) -> str:
+    """The id of a person of a site."""
+    return f"{site.name}-s{number:03d}"
+
+
+def _split(subject: int) -> str:
+    return _SPLITS[(subject * 3 + subject // 5) % 5]
+
+
+def _species(site: Site, at: float, rng: np.random.Generator) -> tuple[str, float]:
+    total = 0.0
+    names = sorted(site.species)
+    for name in names:
+        total += site.species[name].share
+        if at < total or name == names[-1]:
+            return name, float(rng.uniform(*site.species[name].quality))
+    raise AssertionError("unreachable: a site has at least one species")
+
+
+def tone_of(site: Site, subject: str) -> int:
+    """Fitzpatrick grade 0 to 5 of a person, by the site's population."""
+    weights = np.array(site.population.tones, float)
+    return int(generator("tone", subject).choice(6, p=weights / weights.sum()))
+
+
+def render_presentation(
+    site: Site, seed: int, number: int, frame: int, *, head: HeadSource | None = None
+) -> tuple[Plan, Capture]:
+    """Capture ``frame`` of presentation ``number``; the same arguments give the same pixels.
+
+    ``head`` replaces the people; a source that is one scanned person serves live subjects.
+    """
+    source = head or _PARAMETRIC
+    who, stage, prop = _prepared(site, seed, number, source)
+    moment = _moment(stage, prop, frame)
+    camera = _camera(stage, prop)
+    light = draw_light(site, stage.rng("light"))
+    behind = moment.offset[2] + stage.rng("wall").uniform(*site.background.distance_mm)
+    wall = _wall(stage, behind, 1.6 * camera.size / camera.focal * behind + 2 * abs(moment.offset[0]))
+    view = render([*prop.parts(moment), wall], camera, light)
+    return who, _expose(stage, view, camera, light, prop, moment, frame)
+
+
+_PARAMETRIC = ParametricHead()
+
+
+_RECENT: OrderedDict[tuple[int, int, int, int], tuple[Site, HeadSource, Plan, Stage, Prop]] = OrderedDict()
+
+
+def _prepared(site: Site, seed: int, number: int, source: HeadSource) -> tuple[Plan, Stage, Prop]:
+    """Plan, stage and prop; the last few are kept, since the frames of a clip share them."""
+    key = (id(site), seed, number, id(source))
+    if key in _RECENT:
+        return _RECENT[key][2:]
+    who = plan(site, seed, number)
+    presenter = who.presenter or who.subject
+    stage = Stage(
+        site=site,
+        source=source,
+        subject=who.subject,
+        presenter=presenter,
+        tone=tone_of(site, who.subject),
+        presenter_tone=tone_of(site, presenter),
+        quality=who.quality,
+        seed=("presentation", site.name, seed, number),
+    )
+    species = LIVE if who.label is Label.BONA_FIDE else ATTACKS[who.species]
+    prop = species.prepare(stage)
+    _RECENT[key] = (site, source, who, stage, prop)
+    while len(_RECENT) > 4:
+        _RECENT.popitem(last=False)
+    return who, stage, prop
+
+
+def _wall(stage: Stage, behind: float, across: float) -> Part:
+    return backdrop(stage.site, stage.rng("backdrop"), behind_mm=behind, across_mm=across)
+
+
+def _distance(stage: Stage, prop: Prop) -> float:
+    """Where the artefact is held: a small face is brought nearer, down to what the place allows."""
+    low, high = stage.site.distance_mm
+    distance = stage.rng("distance").uniform(low, high)
+    return float(distance * np.clip(prop.face_mm / 180, 0.62, 1.08))
+
+
+def _motion(stage: Stage, frame: int) -> tuple[Floats, Floats]:
+    """Angles (yaw, pitch, roll) in degrees and a shift in mm (3,) at ``frame``: a slow drift and a shake."""
+    pose = stage.site.pose
+    rng = stage.rng("pose")
+    spread = np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg])
+    base = np.clip(rng.normal(0, 1, 3), -2.2, 2.2) * spread
+    drift = rng.normal(0, 1, 3) * pose.shake_deg
+    slide = rng.normal(0, 2.5, 3)
+    shake = stage.rng(f"shake{frame}")
+    angles = base + drift * frame + 0.4 * pose.shake_deg * shake.normal(0, 1, 3)
+    shift = slide * frame + shake.normal(0, 1.0, 3)
+    return angles.astype(np.float32), shift.astype(np.float32)
+
+
+def _moment(stage: Stage, prop: Prop, frame: int) -> Moment:
+    angles, shift = _motion(stage, frame)
+    rng = stage.rng("face")
+    scale = stage.site.population.expression
+    mood = np.clip(rng.normal(0, 0.45 * scale, EXPRESSIONS), 0, 0.9)
+    step = stage.rng(f"face{frame}")
+    mood = np.clip(mood + step.normal(0, 0.12 * scale, EXPRESSIONS), 0, 1).astype(np.float32)
+    lids = float(rng.uniform(0.75, 1.05))
+    if step.random() < 0.07:
+        lids *= float(step.uniform(0.0, 0.5))
+    gaze = (float(rng.normal(0, 0.22) + step.normal(0, 0.06)), float(rng.normal(0, 0.15) + step.normal(0, 0.04)))
+    turn = rotation(float(angles[0]), float(angles[1]), float(angles[2]))
+    return Moment(turn, (float(shift[0]), float(shift[1]), _distance(stage, prop) + float(shift[2])),
+                  FaceState(mood, lids, gaze))  # fmt: skip
+
+
+def _camera(stage: Stage, prop: Prop) -> Camera:
+    """The crop a detector would ask for: the shown face has the site's height and stands near the middle."""
+    rng = stage.rng("framing")
+    size = stage.site.resolution
+    points = prop.face_points(_moment(stage, prop, 0))
+    spread = points[:, :2] / points[:, 2:3]
+    height = float(spread[:, 1].max() - spread[:, 1].min())
+    focal = rng.uniform(*stage.site.face_fraction) * size / max(height, 1e-3)
+    middle = (spread.max(axis=0) + spread.min(axis=0)) / 2
+    jitter = rng.normal(0, 0.025, 2) * size
+    return Camera(float(focal), size / 2 - focal * float(middle[0]) + float(jitter[0]),
+                  size / 2 - focal * float(middle[1]) + float(jitter[1]), size)  # fmt: skip
+
+
+def _expose(stage: Stage, view: View, camera: Camera, light: Light, prop: Prop, moment: Moment, frame: int) -> Capture:
+    site = stage.site
+    rgb = site.rgb.expose(view.rgb, stage.rng(f"rgb{frame}"), stage.rng("rgb"))
+    ir = site.nir.expose(view.active, view.passive, stage.rng(f"ir{frame}"), stage.rng("ir"))
+    sun = float(np.mean(site.nir.ambient)) * float(light.key[0] + light.ambient[0])
+    depth = site.depth.measure(
+        view.z, view.active, view.facing, view.gloss, sun, camera.focal, stage.rng(f"depth{frame}")
+    )
+    return Capture(rgb, depth, ir, _box(stage, camera, prop, moment, frame), view)
+
+
+def _box(stage: Stage, camera: Camera, prop: Prop, moment: Moment, frame: int) -> tuple[int, int, int, int]:
+    """The face box of a detector that errs by the site's jitter, the same way for all that is shown."""
+    points = camera.project(prop.face_points(moment))
+    low, high = points.min(axis=0), points.max(axis=0)
+    rng = stage.rng(f"box{frame}")
+    side = float(high[1] - low[1])
+    height = side * float(np.exp(stage.site.box_jitter * rng.standard_normal()))
+    width = height * 0.8
+    centre = (low + high) / 2 + stage.site.box_jitter * side * rng.standard_normal(2) * 0.6
+    x0, y0 = max(0.0, float(centre[0]) - width / 2), max(0.0, float(centre[1]) - height / 2)
+    x1, y1 = min(camera.size, float(centre[0]) + width / 2), min(camera.size, float(centre[1]) + height / 2)
+    return round(x0), round(y0), max(1, round(x1 - x0)), max(1, round(y1 - y0))

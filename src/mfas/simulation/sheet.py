@@ -1,0 +1,59 @@
+"""A contact sheet: species by modality, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfas._files import atomic_path
+from mfas.simulation.geometry import Floats
+
+PER_SPECIES = 5
+_MARGIN = 88
+
+
+def contact_sheet(rows: Sequence[Mapping[str, object]], root: Path, target: Path) -> None:
+    """Draw up to five presentations per species, each as RGB, depth and infrared side by side, to a PNG."""
+    groups: dict[str, dict[object, Mapping[str, object]]] = {}
+    for row in rows:
+        group = groups.setdefault(str(row["species"] or "bona_fide"), {})
+        group.setdefault(row["presentation_id"], row)
+    strips = []
+    for name in sorted(groups, key=lambda key: (key != "bona_fide", key)):
+        chosen = list(groups[name].values())[:PER_SPECIES]
+        strips.append(_strip(name, [_triple(row, root) for row in chosen]))
+    sheet = np.vstack(strips)
+    with atomic_path(target) as temporary:
+        cv2.imwrite(str(temporary), sheet[..., ::-1])
+
+
+def depth_picture(depth: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Depth (H, W) mm as grey (H, W, 3): near = bright over 200 mm about the middle's median, holes blue."""
+    size = depth.shape[0]
+    middle = depth[size // 3 : -size // 3, size // 3 : -size // 3]
+    known = middle[middle > 0]
+    centre = float(np.median(known)) if known.size else 0.0
+    level: Floats = np.clip(0.65 - (depth.astype(np.float32) - centre) / 220, 0.05, 1)
+    grey = np.repeat((level * 255).astype(np.uint8)[..., None], 3, axis=2)
+    grey[depth == 0] = (20, 40, 120)
+    return grey
+
+
+def _triple(row: Mapping[str, object], root: Path) -> NDArray[np.uint8]:
+    rgb = cv2.imread(str(root / str(row["rgb"])), cv2.IMREAD_COLOR)[..., ::-1]
+    depth = depth_picture(cv2.imread(str(root / str(row["depth"])), cv2.IMREAD_UNCHANGED))
+    ir = cv2.imread(str(root / str(row["ir"])), cv2.IMREAD_COLOR)
+    joined = np.hstack([rgb, depth, ir])
+    return cv2.copyMakeBorder(joined, 2, 2, 2, 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+
+
+def _strip(name: str, triples: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    height, width = triples[0].shape[:2]
+    blank = np.full((height, width, 3), 255, np.uint8)
+    title = np.full((height, _MARGIN, 3), 255, np.uint8)
+    cv2.putText(title, name, (3, height // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (20, 20, 20), 1, cv2.LINE_AA)
+    return np.hstack([title, *triples, *[blank] * (PER_SPECIES - len(triples))])

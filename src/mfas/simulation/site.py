@@ -1,0 +1,124 @@
+"""A site: the place, its sensors, its people and its attackers, as one YAML file."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from mfas.config import Config, parse, read_yaml
+from mfas.errors import ConfigError
+from mfas.simulation.sensors import ActiveStereo, NirCamera, RgbCamera, StructuredLight, TimeOfFlight
+
+Range = tuple[float, float]
+
+
+class Lighting(Config):
+    """Visible light of the place; pairs are ranges drawn per presentation."""
+
+    ambient: Range = Field((0.4, 0.8), description="hemisphere light, relative")
+    key: Range = Field((0.3, 0.9), description="one directed light, relative")
+    azimuth_deg: Range = Field((-70.0, 70.0), description="key light: 0 = behind the camera, positive = from the right")
+    elevation_deg: Range = Field((10.0, 60.0))
+    kelvin: Range = Field((3200.0, 6000.0), description="colour temperature after the camera's white balance at 5000")
+    softness: float = Field(0.5, ge=0, le=1)
+    shadow: float = Field(0.6, ge=0, le=1)
+
+
+class Background(Config):
+    """What stands behind the person."""
+
+    distance_mm: Range = Field((900.0, 2200.0), description="from the person to the wall")
+    clutter: float = Field(0.5, ge=0, le=1, description="0 = a bare wall, 1 = shelves, doors, windows")
+    brightness: Range = (0.1, 0.6)
+    colour: float = Field(0.3, ge=0, le=1, description="saturation of walls and things")
+
+
+class Pose(Config):
+    """Standard deviations of the head's pose, and its shake within a clip."""
+
+    yaw_deg: float = Field(9.0, ge=0)
+    pitch_deg: float = Field(6.0, ge=0)
+    roll_deg: float = Field(3.5, ge=0)
+    shake_deg: float = Field(1.2, ge=0, description="movement from one capture of a clip to the next")
+
+
+class Population(Config):
+    """Who comes: ``tones`` are weights of Fitzpatrick I to VI; ``expression`` scales how much faces move."""
+
+    tones: tuple[float, float, float, float, float, float] = (1, 1, 1, 1, 1, 1)
+    expression: float = Field(0.5, ge=0, le=1)
+
+
+class SpeciesMix(Config):
+    """One attack species of a site: its share of the attacks, and its range of quality (0 careless, 1 careful)."""
+
+    share: float = Field(gt=0, le=1)
+    quality: Range = (0.0, 1.0)
+
+
+class Site(Config):
+    """Everything that makes one place differ from another. Unknown keys are refused by name."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    description: str = ""
+    resolution: int = Field(112, ge=48, le=512, description="side of the square images, pixels")
+    subjects: int = Field(60, ge=5)
+    captures_per_presentation: int = Field(3, ge=1, le=100)
+    bona_fide_share: float = Field(0.5, ge=0, le=1)
+    distance_mm: Range = (550.0, 800.0)
+    face_fraction: Range = Field((0.5, 0.66), description="face height over image height")
+    box_jitter: float = Field(0.05, ge=0, le=0.3, description="standard deviation of the detector, of the face height")
+    light: Lighting = Lighting()
+    background: Background = Background()
+    pose: Pose = Pose()
+    population: Population = Population()
+    rgb: RgbCamera = RgbCamera()
+    depth: Annotated[StructuredLight | TimeOfFlight | ActiveStereo, Field(discriminator="kind")]
+    nir: NirCamera = NirCamera()
+    species: dict[str, SpeciesMix]
+
+    @field_validator("distance_mm", "face_fraction")
+    @classmethod
+    def _positive(cls, value: Range) -> Range:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("expected a positive range, low before high")
+        return value
+
+    @field_validator("species")
+    @classmethod
+    def _shares(cls, value: dict[str, SpeciesMix]) -> dict[str, SpeciesMix]:
+        from mfas.simulation.species import species_names
+
+        for name in value:
+            if name not in species_names():
+                raise ValueError(f"unknown species '{name}', expected one of {', '.join(species_names())}")
+        total = sum(mix.share for mix in value.values())
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"expected shares that add up to 1, they add up to {total:g}")
+        return value
+
+    @model_validator(mode="after")
+    def _population(self) -> Site:
+        if sum(self.population.tones) <= 0 or min(self.population.tones) < 0:
+            raise ValueError("expected population.tones as weights of 0 or more, not all 0")
+        return self
+
+
+def site_names() -> tuple[str, ...]:
+    """Names of the built-in sites."""
+    folder = resources.files("mfas.simulation") / "sites"
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
+
+
+def load_site(name_or_path: str | Path) -> Site:
+    """Read a site from a YAML file, or a built-in one by name. Raises `ConfigError` naming the faulty key."""
+    text = str(name_or_path)
+    if not text.endswith((".yaml", ".yml")):
+        if text not in site_names():
+            raise ConfigError(f"unknown site '{text}', expected one of {', '.join(site_names())} or a YAML file")
+        with resources.as_file(resources.files("mfas.simulation") / "sites" / f"{text}.yaml") as path:
+            return parse(Site, read_yaml(path), f"site '{text}'")
+    return parse(Site, read_yaml(Path(text)), text)

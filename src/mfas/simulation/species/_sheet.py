@@ -1,0 +1,47 @@
+"""From a portrait to a sheet of paper of a given size and bend."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mfas.simulation.geometry import Floats, rotation, sheet
+from mfas.simulation.species._paper import HeldSheet, printed
+from mfas.simulation.species._portrait import SIZE, Portrait, portrait
+from mfas.simulation.stage import Stage
+
+
+def held_print(stage: Stage, *, bend: float = 0.0, bend_axis_deg: float = 90.0, cut: tuple[str, ...] = ()) -> HeldSheet:
+    """Print the victim, cut out the regions named in ``cut``, and hold it up with curvature ``bend`` (1/mm)."""
+    rng = stage.rng("sheet")
+    fraction = rng.uniform(0.46, 0.62)
+    photo = portrait(stage, fraction)
+    aspect = rng.uniform(0.68, 0.8) if rng.random() < 0.75 else rng.uniform(1.0, 1.3)
+    rows, columns = photo.cropped(aspect)
+    picture = photo.rgb[rows, columns]
+    texture = printed(picture, stage)
+    if cut:
+        texture[..., 5] = 1 - _opening(photo, cut)[rows, columns]
+    face_mm = photo.face_mm * rng.uniform(0.8, 1.08)
+    pixel_mm = face_mm / (fraction * SIZE)
+    height, width = picture.shape[:2]
+    mesh = sheet(width * pixel_mm, height * pixel_mm, bend=bend, bend_axis_deg=bend_axis_deg)
+    u0, v0, u1, v1 = photo.box
+    box = ((u0 * SIZE - columns.start) / width, (v0 * SIZE - rows.start) / height,
+           (u1 * SIZE - columns.start) / width, (v1 * SIZE - rows.start) / height)  # fmt: skip
+    crease = (1 - stage.quality) * rng.uniform(0, 5)
+    x, y = mesh.vertices[:, 0] / 60, mesh.vertices[:, 1] / 60
+    wave = np.sin(x * rng.uniform(0.6, 1.6) + rng.uniform(0, 6)) * np.sin(y * rng.uniform(0.4, 1.2) + rng.uniform(0, 6))
+    mesh.vertices[:, 2] += crease * wave + 85
+    mesh.vertices[:, 1] += -(1 - 2 * (box[1] + box[3]) / 2) * height * pixel_mm / 2 - 20
+    tilt = rotation(rng.normal(0, 5), rng.normal(0, 7), rng.normal(0, 3))
+    mesh.vertices[:] = mesh.vertices @ tilt.T
+    worn = bool(cut)
+    return HeldSheet(stage, mesh, texture, box, face_mm, bool(cut), behind_mm=rng.uniform(0, 10) if worn else
+                     rng.uniform(30, 220), hands=rng.random() < (0.4 if worn else 0.75))  # fmt: skip
+
+
+def _opening(photo: Portrait, cut: tuple[str, ...]) -> Floats:
+    out = np.zeros((SIZE, SIZE), np.float32)
+    for name in cut:
+        out = np.maximum(out, photo.masks[name])
+    return out

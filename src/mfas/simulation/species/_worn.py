@@ -1,0 +1,73 @@
+"""A relief of the victim worn over the presenter's head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfas.simulation.geometry import Floats, Mesh
+from mfas.simulation.heads import NEUTRAL, Head
+from mfas.simulation.scene import Part
+from mfas.simulation.stage import Moment, Stage, box_corners, head_part, torso
+
+
+@dataclass(frozen=True, slots=True)
+class WornProp:
+    """A mask: ``mesh`` in head coordinates with ``texture``, over the presenter's head."""
+
+    stage: Stage
+    victim: Head
+    mesh: Mesh
+    texture: Floats
+    face_mm: float
+    exponent: float
+    wrap: float
+    mobility: float
+
+    def parts(self, moment: Moment) -> Sequence[Part]:
+        """Mask, presenter's head, shoulders."""
+        own = self.stage.source.head(self.stage.presenter, moment.face, tone=self.stage.presenter_tone)
+        mesh = self.mesh
+        if self.mobility > 0:
+            still = self.stage.source.head(self.stage.presenter, NEUTRAL, tone=self.stage.presenter_tone)
+            moved = mesh.vertices + self.mobility * (own.mesh.vertices - still.mesh.vertices)
+            mesh = Mesh(moved.astype(np.float32), mesh.faces, mesh.uv)
+        placed = moment.put(mesh, self.victim.neck)
+        mask = Part("mask", placed, self.texture, holes=True, exponent=self.exponent, wrap=self.wrap, two_sided=True)
+        return [mask, head_part(own, moment, "presenter"), torso(self.stage, moment, self.stage.presenter)]
+
+    def face_points(self, moment: Moment) -> Floats:
+        """Corners of the victim's face."""
+        return box_corners(self.victim, moment)
+
+
+def victim_head(stage: Stage) -> Head:
+    """The victim's neutral head."""
+    return stage.source.head(stage.subject, NEUTRAL, tone=stage.tone)
+
+
+def over(stage: Stage, victim: Head, *, enlarge: float, gap_mm: float) -> Mesh:
+    """The victim's surface, ``enlarge`` times, kept at least ``gap_mm`` outside the presenter's head."""
+    own = stage.source.head(stage.presenter, NEUTRAL, tone=stage.presenter_tone).mesh.vertices
+    outer = victim.mesh.vertices * enlarge
+    axis = np.array([0, 1, 0], np.float32)
+    centre = outer * axis
+    radius = np.linalg.norm(outer - centre, axis=1, keepdims=True)
+    least = np.linalg.norm(own - own * axis, axis=1, keepdims=True) + gap_mm
+    push = np.clip(least - radius, 0, 12) * _mostly_front(victim)
+    vertices = outer + (outer - centre) / np.maximum(radius, 1e-3) * push
+    return Mesh(vertices.astype(np.float32), victim.mesh.faces, victim.mesh.uv)
+
+
+def _mostly_front(head: Head) -> Floats:
+    return np.clip(head.mesh.vertices[:, 2:3] / 30 + 1, 0, 1).astype(np.float32)
+
+
+def holes(victim: Head, names: tuple[str, ...], shrink: float = 0.5) -> Floats:
+    """Alpha (h, w): 0 where the regions ``names`` are cut out; ``shrink`` is the region level at the rim."""
+    alpha = np.ones(victim.texture.shape[:2], np.float32)
+    for name in names:
+        alpha[victim.regions[name] > shrink] = 0
+    return alpha

@@ -1,0 +1,42 @@
+"""A living person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mfas.simulation.geometry import Floats
+from mfas.simulation.heads import FaceState, Head
+from mfas.simulation.scene import Part
+from mfas.simulation.stage import Moment, Prop, Stage, box_corners, head_part, torso
+
+
+@dataclass(frozen=True, slots=True)
+class LiveProp:
+    """The subject, dressed."""
+
+    stage: Stage
+    face_mm: float
+
+    def head(self, face: FaceState) -> Head:
+        """The subject's head with that face."""
+        return self.stage.source.head(self.stage.subject, face, tone=self.stage.tone)
+
+    def parts(self, moment: Moment) -> Sequence[Part]:
+        """Head and shoulders."""
+        return [head_part(self.head(moment.face), moment), torso(self.stage, moment, self.stage.subject)]
+
+    def face_points(self, moment: Moment) -> Floats:
+        """Corners of the face."""
+        return box_corners(self.head(moment.face), moment)
+
+
+class Live:
+    """A bona fide presentation."""
+
+    name = "live"
+
+    def prepare(self, stage: Stage) -> Prop:
+        """The subject in person."""
+        box = stage.source.head(stage.subject, tone=stage.tone).face_box
+        return LiveProp(stage, box[1] - box[3])

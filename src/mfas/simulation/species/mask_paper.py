@@ -1,0 +1,39 @@
+"""A folded paper mask."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mfas.simulation.geometry import Floats, Mesh
+from mfas.simulation.heads.template import COLUMNS, ROWS
+from mfas.simulation.species._paper import printed
+from mfas.simulation.species._worn import WornProp, holes, over, victim_head
+from mfas.simulation.stage import Prop, Stage
+
+
+class MaskPaper:
+    """Coarse relief with straight folds, printed texture."""
+
+    name = "mask_paper"
+
+    def prepare(self, stage: Stage) -> Prop:
+        """Print the victim's unwrapped face and fold it over the presenter's."""
+        rng = stage.rng("mask")
+        victim = victim_head(stage)
+        smooth = over(stage, victim, enlarge=rng.uniform(1.0, 1.06), gap_mm=5.0)
+        mesh = Mesh(_facets(smooth.vertices, int(rng.integers(4, 8))), smooth.faces, smooth.uv)
+        texture = printed(victim.texture[..., :3] * 0.8, stage)
+        alpha = holes(victim, ("eyes",) if rng.random() < 0.6 else (), 0.8)
+        texture[..., 5] = alpha * victim.regions["face"]
+        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 30.0, 0.0, 0.0)
+
+
+def _facets(vertices: Floats, cells: int) -> Floats:
+    """Replace a head's surface by plane facets: keep every n-th vertex, straight lines between."""
+    grid = vertices.reshape(ROWS, COLUMNS, 3)
+    coarse = cv2.GaussianBlur(grid, (0, 0), 2.0)[::cells, ::cells]
+    fine = cv2.resize(coarse, (COLUMNS, ROWS), interpolation=cv2.INTER_LINEAR)
+    out = np.where(np.abs(grid[..., :1]) < 200, fine, grid).astype(np.float32)
+    out[..., 1] = grid[..., 1] * 0.7 + out[..., 1] * 0.3
+    return out.reshape(-1, 3)

@@ -1,0 +1,18 @@
+"""A printed photograph bent around a cylinder, to have relief."""
+
+from __future__ import annotations
+
+from mfas.simulation.species._sheet import held_print
+from mfas.simulation.stage import Prop, Stage
+
+
+class PrintCurved:
+    """Bent about a near-vertical axis with a radius from that of a head (85 mm, careful) to 300 mm."""
+
+    name = "print_curved"
+
+    def prepare(self, stage: Stage) -> Prop:
+        """Print and bend."""
+        rng = stage.rng("bend")
+        radius = 85 + (1 - stage.quality) * 160 * rng.uniform(0.3, 1.3)
+        return held_print(stage, bend=1 / radius, bend_axis_deg=90 + rng.normal(0, 8))

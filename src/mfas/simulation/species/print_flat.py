@@ -1,0 +1,17 @@
+"""A printed photograph held nearly flat."""
+
+from __future__ import annotations
+
+from mfas.simulation.species._sheet import held_print
+from mfas.simulation.stage import Prop, Stage
+
+
+class PrintFlat:
+    """A plane, tilted, hand-held; nobody holds paper perfectly flat."""
+
+    name = "print_flat"
+
+    def prepare(self, stage: Stage) -> Prop:
+        """Print and hold up."""
+        rng = stage.rng("bend")
+        return held_print(stage, bend=rng.normal(0, 0.0006), bend_axis_deg=rng.uniform(0, 180))

@@ -1,0 +1,73 @@
+"""The wall behind, and the light of a place."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mfas.simulation.geometry import Floats, Mesh, place, sheet
+from mfas.simulation.scene import Part
+from mfas.simulation.shading import Light
+from mfas.simulation.site import Site
+
+_SIZE = 96
+
+
+def draw_light(site: Site, rng: np.random.Generator) -> Light:
+    """Draw the light of one presentation."""
+    spec = site.light
+    azimuth, elevation = np.deg2rad(rng.uniform(*spec.azimuth_deg)), np.deg2rad(rng.uniform(*spec.elevation_deg))
+    direction = np.array(
+        [np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)], np.float32
+    )
+    warm = tint(rng.uniform(*spec.kelvin))
+    sky = tint(rng.uniform(*spec.kelvin))
+    ambient = rng.uniform(*spec.ambient)
+    return Light(
+        ambient=(ambient * sky).astype(np.float32),
+        ground=(ambient * rng.uniform(0.3, 0.7) * (0.5 * sky + 0.5)).astype(np.float32),
+        key=(rng.uniform(*spec.key) * warm).astype(np.float32),
+        key_direction=direction,
+        softness=spec.softness,
+        shadow=spec.shadow,
+        sun_nir=1.0,
+        reference_mm=float(np.mean(site.distance_mm)),
+    )
+
+
+def tint(kelvin: float) -> Floats:
+    """Linear RGB of a light of ``kelvin`` for a camera balanced to 5000 K, green = 1 (a fit of the Planckian locus)."""
+    mired = 1e6 / kelvin - 200.0
+    return np.array([np.exp(0.0032 * mired), 1.0, np.exp(-0.0052 * mired)], np.float32)
+
+
+def backdrop(site: Site, rng: np.random.Generator, *, behind_mm: float, across_mm: float) -> Part:
+    """A wall ``behind_mm`` from the camera, ``across_mm`` wide, with things on it."""
+    texture = scenery(rng, site.background.clutter, site.background.brightness, site.background.colour)
+    mesh = sheet(across_mm, across_mm, steps=2)
+    moved = place(mesh.vertices, (0.0, 0.0, behind_mm))
+    return Part("backdrop", Mesh(moved, mesh.faces, mesh.uv), texture)
+
+
+def scenery(rng: np.random.Generator, clutter: float, brightness: tuple[float, float], colour: float) -> Floats:
+    """A texture of a wall with doors, shelves, pictures and panels."""
+    texture = np.ones((_SIZE, _SIZE, 6), np.float32)
+    texture[..., :4] = _shade(rng, brightness, colour)
+    slope = np.linspace(-1, 1, _SIZE)
+    texture[..., :3] *= (1 + 0.25 * rng.uniform(-1, 1) * slope)[:, None, None]
+    for _ in range(int(rng.poisson(11 * clutter))):
+        width, height = rng.integers(4, 40), rng.integers(4, 60)
+        x, y = rng.integers(-8, _SIZE), rng.integers(-16, _SIZE)
+        box = (slice(max(0, y), max(0, y + height)), slice(max(0, x), max(0, x + width)))
+        glow = 3.0 if rng.random() < 0.08 else 1.0
+        texture[(*box, slice(0, 4))] = _shade(rng, (0.02, 0.8), colour * 1.5) * glow
+    grain = cv2.resize(rng.standard_normal((24, 24)).astype(np.float32), (_SIZE, _SIZE), interpolation=cv2.INTER_CUBIC)
+    texture[..., :4] *= np.clip(1 + 0.08 * grain, 0.5, 1.5)[..., None]
+    texture[..., 4] = 0.0
+    return np.ascontiguousarray(texture)
+
+
+def _shade(rng: np.random.Generator, brightness: tuple[float, float], colour: float) -> Floats:
+    level = rng.uniform(*brightness)
+    rgb = level * np.exp(colour * rng.standard_normal(3) * 0.6)
+    return np.clip(np.append(rgb, rng.uniform(0.2, 0.7)), 0.01, 0.9).astype(np.float32)
