@@ -27,7 +27,7 @@ def show(result: Mapping[str, Any], as_json: bool) -> None:
 def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Yield ``advance(done, total)``; draws a bar on a terminal and is silent elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield _silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -42,6 +42,10 @@ def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _silent(done: int, total: int) -> None:
+    del done, total
 
 
 def _lines(value: Mapping[str, Any], indent: str) -> Iterator[str]:

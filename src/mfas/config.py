@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mfas._files import write_json
 from mfas.errors import ConfigError
 
-
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
@@ -40,9 +39,7 @@ class Config(BaseModel):
         the values named on the command line; None means "not named". Raises `ConfigError` naming the key.
         """
         values: dict[str, Any] = read_yaml(file) if file is not None else {}
-        for key, value in (given or {}).items():
-            if value is not None:
-                values[key] = value
+        values |= {key: value for key, value in (given or {}).items() if value is not None}
         for pair in overrides:
             _set(values, pair)
         return parse(cls, values, str(file) if file is not None else "configuration")
@@ -73,7 +70,8 @@ def parse(cls: type[ConfigT], values: Mapping[str, Any], origin: str) -> ConfigT
         if fault["type"] == "extra_forbidden":
             raise ConfigError(f"{origin}: unknown key '{key}'") from None
         message = fault["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{origin}: '{key}': {message}, got {fault['input']!r}") from None
+        shown = "" if isinstance(fault["input"], dict) or fault["type"] == "missing" else f", got {fault['input']!r}"
+        raise ConfigError(f"{origin}: '{key}': {message}{shown}") from None
 
 
 def write_resolved(config: BaseModel, directory: Path, verb: str, **facts: Any) -> None:

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
@@ -45,6 +45,12 @@ class MfasDanetSettings(Config):
     weight_partial: float = Field(0.5, ge=0)
     gate: GateSettings = GateSettings.model_validate({})
     weight: WeightSettings = WeightSettings.model_validate({})
+
+    @model_validator(mode="after")
+    def _memory_large_enough(self) -> MfasDanetSettings:
+        if self.capacity < max(self.min_per_class, self.batch_per_class):
+            raise ValueError(f"expected capacity of at least min_per_class and batch_per_class, got {self.capacity}")
+        return self
 
 
 @register("mfas_danet")

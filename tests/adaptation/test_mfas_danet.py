@@ -1,0 +1,142 @@
+"""What MFAS-DANet promises beyond the contract every method keeps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mfas.adaptation import registry
+from mfas.adaptation.gate import Gate, GateSettings
+from mfas.adaptation.memory import Memory
+from mfas.adaptation.mfas_danet import MfasDanetAdapter
+from mfas.adaptation.weight import AdaptiveWeight, WeightSettings
+from mfas.core import MODALITIES, Label
+from mfas.errors import ConfigError
+from mfas.models.contract import FasModel, ModelOutput
+from toys import batch, card, tiny_model, trained
+
+
+@pytest.fixture(scope="module")
+def source() -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in trained().state_dict().items()}
+
+
+def make(source: dict[str, torch.Tensor], **settings: object) -> MfasDanetAdapter:
+    model: FasModel = tiny_model()
+    model.load_state_dict(source)
+    adapter = registry.create("mfas_danet", model, card(), settings)
+    assert isinstance(adapter, MfasDanetAdapter)
+    return adapter
+
+
+def output(logits: list[list[float]], present: list[list[bool]]) -> ModelOutput:
+    seen = torch.tensor(present)
+    blank = torch.zeros(len(logits))
+    return ModelOutput(blank, torch.tensor(logits), {}, {}, seen, ~seen, torch.zeros(seen.shape))
+
+
+@pytest.mark.parametrize(
+    ("logits", "present", "accept", "bona_fide"),
+    [
+        ([5.0, 5.0, 5.0], [True, True, True], True, True),
+        ([-5.0, -5.0, -5.0], [True, True, True], True, False),
+        ([5.0, 5.0, -5.0], [True, True, True], False, True),  # one dissents
+        ([5.0, 5.0, 0.0], [True, True, True], True, True),  # one undecided
+        ([5.0, 0.0, 0.0], [True, True, True], False, True),  # one witness only
+        ([5.0, 0.0, 5.0], [True, False, True], True, True),  # an absent modality neither votes nor blocks
+        ([9.0, 0.0, 0.0], [True, False, False], False, True),  # a single modality is no evidence
+        ([1.0, 1.0, 1.0], [True, True, True], False, True),  # agreed but unsure
+    ],
+)
+def test_gate_by_hand(logits: list[float], present: list[bool], accept: bool, bona_fide: bool) -> None:
+    verdict = Gate(GateSettings(), card()).judge(output([logits], [present]))
+    assert bool(verdict.accept[0]) is accept
+    assert bool(verdict.bona_fide[0]) is bona_fide
+
+
+def test_gate_is_centred_on_each_heads_own_equal_error_point() -> None:
+    shifted = card().model_copy(update={"gate": {"centre.rgb": 6.0}})
+    verdict = Gate(GateSettings(), shifted).judge(output([[5.0, 5.0, 0.0]], [[True, True, False]]))
+    assert not bool(verdict.accept[0])
+
+
+@pytest.mark.parametrize("kind", [0.0, 1.0])
+def test_one_class_streams_teach_nothing(source: dict[str, torch.Tensor], kind: float) -> None:
+    adapter = make(source)
+    for i in range(60):
+        _, report = adapter.step(batch(10, seed=i, target=torch.full((10,), kind), first=10 * i))
+        assert not report.updated
+        assert "too little evidence" in str(report.skipped_reason)
+    assert all(torch.equal(v, source[n]) for n, v in adapter.model.state_dict().items())
+
+
+def test_single_modality_streams_teach_nothing(source: dict[str, torch.Tensor]) -> None:
+    adapter = make(source)
+    only_rgb = torch.tensor([[True, False, False]]).expand(10, 3)
+    reports = [adapter.step(batch(10, seed=i, present=only_rgb, first=10 * i))[1] for i in range(20)]
+    assert sum(r.accepted for r in reports) == 0
+    assert all(torch.equal(v, source[n]) for n, v in adapter.model.state_dict().items())
+
+
+def test_adaptation_helps_on_a_shifted_toy_stream(source: dict[str, torch.Tensor]) -> None:
+    adapter = make(source, learning_rate=5e-3)
+    probe = batch(200, seed=999, shift=0.45)
+    truth = torch.arange(200) % 2 == 0
+    before = float(((adapter.predict(probe).score > 0.5) != truth).float().mean())
+    for i in range(60):
+        adapter.step(batch(10, seed=i, shift=0.45, first=10 * i))
+    after = float(((adapter.predict(probe).score > 0.5) != truth).float().mean())
+    assert after <= before
+
+
+def test_weight_falls_at_once_and_rises_slowly() -> None:
+    weight = AdaptiveWeight(WeightSettings())
+    calm = [weight.observe_batch(0.0, 0.0) for _ in range(5)]
+    assert calm[-1] == pytest.approx(1.0)
+    storm = weight.observe_batch(1.0, 1.0)
+    assert storm < 0.7
+    recovered = [weight.observe_batch(0.0, 0.0) for _ in range(30)]
+    assert storm <= recovered[0] < recovered[5] < recovered[-1] <= 1.0
+    assert recovered[0] - storm <= 0.3 * (1 - storm) + 1e-9
+
+
+def test_weight_falls_on_a_loss_jump_and_keeps_its_floor() -> None:
+    weight = AdaptiveWeight(WeightSettings(floor=0.2))
+    for _ in range(20):
+        weight.observe_loss(0.5)
+    assert weight.observe_loss(50.0) == pytest.approx(0.2)
+    restored = AdaptiveWeight(WeightSettings(floor=0.2))
+    restored.load(weight.state())
+    assert restored.observe_batch(0.1, 0.2) == weight.observe_batch(0.1, 0.2)
+
+
+def test_memory_keeps_quotas_and_order() -> None:
+    memory = Memory(capacity=3, per_presentation=1, per_subject=2)
+    maps = {m: torch.full((2, 1, 1), 1.0) for m in MODALITIES}
+    present = torch.tensor([True, True, False])
+    assert memory.offer(Label.ATTACK, maps, present, "p1", "a")
+    assert not memory.offer(Label.ATTACK, maps, present, "p1", "b")
+    assert memory.offer(Label.ATTACK, maps, present, "p2", "a")
+    assert not memory.offer(Label.ATTACK, maps, present, "p3", "a")
+    assert memory.offer(Label.ATTACK, maps, present, "p4", "")
+    assert memory.offer(Label.ATTACK, maps, present, "p5", "")
+    assert memory.counts() == {Label.BONA_FIDE: 0, Label.ATTACK: 3}
+    drawn, seen, target = memory.draw(8, torch.Generator().manual_seed(0))
+    assert set(drawn) == set(MODALITIES[:2])
+    assert seen.shape == (3, 3)
+    assert target.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"extra_layers": ["no_such_layer"]}, "no_such_layer"),
+        ({"gate": {"min_vote": 1.5}}, "gate.min_vote"),
+        ({"gate": {"max_entropy_fraction": -1}}, "gate.max_entropy_fraction"),
+        ({"surface": "everything"}, "surface"),
+        ({"capacity": 4, "min_per_class": 8}, "capacity"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        registry.create("mfas_danet", tiny_model(), card(), settings)
