@@ -6,6 +6,7 @@ cascade's own square window reaches from the upper forehead to the lower lip and
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -79,7 +80,8 @@ def _look(image: NDArray[Any], look: int) -> list[tuple[_Window, int]]:
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     shape = (max(1, round(width * factor)), max(1, round(height * factor)))
     small = cv2.resize(image, shape, interpolation=method)
-    found = _scan(small[:, ::-1] if mirrored else small)
+    smallest = max(_SMALLEST, math.ceil(_SMALLEST * factor))  # enlarged specks are no faces
+    found = _scan(small[:, ::-1] if mirrored else small, smallest)
     if mirrored:
         found = [_Window(shape[0] - w.x - w.side, w.y, w.side) for w in found]
     return [(_Window(w.x / factor, w.y / factor, w.side / factor), look) for w in found]
@@ -94,15 +96,15 @@ class _Window:
     side: float
 
 
-def _scan(image: NDArray[Any]) -> list[_Window]:
+def _scan(image: NDArray[Any], smallest: int) -> list[_Window]:
     shorter = min(image.shape[:2])
-    if shorter < _SMALLEST:
+    if shorter < smallest:
         return []
     found = _cascade().detect_multi_scale(
         np.ascontiguousarray(image),
         scale_factor=1.15,
         step_ratio=1,
-        min_size=(_SMALLEST, _SMALLEST),
+        min_size=(smallest, smallest),
         max_size=(shorter, shorter),
         min_neighbor_number=3,
     )
