@@ -126,6 +126,13 @@ def test_a_box_is_taken_in_pixels_of_the_rgb_image_even_when_it_is_dropped(tmp_p
     assert capture.reference == (80, 120)
 
 
+def test_a_box_beside_the_image_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "c.png"), np.zeros((80, 120, 3), np.uint8))
+    row = Manifest.from_rows([{"capture_id": "c7", "rgb": "c.png", "box": "130,10,20,20"}], tmp_path).row(0)
+    with pytest.raises(ImageError, match="capture c7: expected a box inside 120 x 80 pixels, got 130,10,20,20"):
+        load_capture(row, tmp_path)
+
+
 def test_faces_are_looked_for_in_rgb_then_infrared_never_in_depth(tmp_path: Path) -> None:
     from skimage import data as photos
 

@@ -164,6 +164,8 @@ def test_missing_empty_and_foreign_files_are_named(tmp_path: Path) -> None:
         read_rgb(tmp_path / "nothing.png")
     with pytest.raises(ImageError, match="cannot be read"):
         read_rgb(tmp_path)
+    with pytest.raises(ImageError, match="expected the name of an image file"):
+        read_rgb(tmp_path / "a\0b.png")
     (tmp_path / "empty.png").write_bytes(b"")
     with pytest.raises(ImageError, match=r"empty\.png: .*got an empty file"):
         read_rgb(tmp_path / "empty.png")

@@ -1,15 +1,21 @@
 """Manifests: defaults, both file formats, and every rule that a row can break."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from mfas.core import Label, Modality
 from mfas.data._manifest_rules import split_of
 from mfas.data.manifest import COLUMNS, Manifest, read_manifest, write_manifest
-from mfas.errors import ManifestError
+from mfas.errors import InputError, ManifestError
 
 TWO = [
     {"rgb": "a.png", "label": "bona_fide", "subject": "ann"},
@@ -194,3 +200,33 @@ def test_an_empty_manifest_is_a_manifest(tmp_path: Path, suffix: str) -> None:
     empty = Manifest.from_rows([*TWO], Path()).take(np.zeros(0, np.int64))
     write_manifest(empty, tmp_path / f"m.{suffix}")
     assert len(read_manifest(tmp_path / f"m.{suffix}")) == 0
+
+
+def test_many_rows_are_read_by_column_and_not_by_row(tmp_path: Path) -> None:
+    count = 200_000
+    number = pa.array(np.arange(count)).cast(pa.string())
+    table = pa.table(
+        {
+            "capture_id": pc.binary_join_element_wise("c", number, "-"),
+            "subject": pc.binary_join_element_wise("s", pa.array(np.arange(count) // 500).cast(pa.string()), "-"),
+            "rgb": pc.binary_join_element_wise(number, "rgb.png", "_"),
+            "label": ["attack", "attack"] * (count // 2),
+            "box": ["1,2,30,40"] * count,
+        }
+    )
+    pq.write_table(table, tmp_path / "m.parquet")
+    start = time.process_time()
+    manifest = read_manifest(tmp_path / "m.parquet", require_labels=True)
+    assert time.process_time() - start < 2.0
+    assert len(manifest) == count
+
+
+def test_a_column_of_lists_is_refused() -> None:
+    with pytest.raises(InputError, match="column 'box': expected text, got list"):
+        Manifest.from_table(pa.table({"rgb": ["a.png"], "box": [[1, 2, 3, 4]]}), Path())
+
+
+def test_the_data_modules_import_no_torch() -> None:
+    names = "manifest, capture, scores, check, cropping, preprocess"
+    code = f"import sys; from mfas.data import {names}; sys.exit(any(m in sys.modules for m in ('torch', 'numba')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -94,6 +94,8 @@ def test_parts_keep_their_order() -> None:
     scores = table(method=["b", "a", "b"], seed=[0, 0, 1])
     assert [(key, len(part)) for key, part in split(scores, ["method"])] == [(("b",), 2), (("a",), 1)]
     assert [key for key, _ in split(scores, ["method", "seed"])] == [("b", 0), ("a", 0), ("b", 1)]
+    assert len(ScoreTable.concat([])) == 0
+    assert list(split(ScoreTable.concat([]))) == []
     joined = ScoreTable.concat([part for _, part in split(scores, ["method"])])
     assert joined.column("score").tolist() == [0.9, 0.4, 0.2]
 

@@ -56,7 +56,10 @@ def text_column(table: pa.Table, name: str) -> pa.Array:
     if pa.types.is_null(column.type):
         return _blank(len(table))
     if not pa.types.is_string(column.type):
-        column = pc.cast(column, pa.string())
+        try:
+            column = pc.cast(column, pa.string())
+        except pa.ArrowException:
+            raise InputError(f"column '{name}': expected text, got {column.type}") from None
     return pc.utf8_trim_whitespace(pc.fill_null(column, ""))
 
 

@@ -40,6 +40,10 @@ class Box:
         """Square pixels."""
         return self.w * self.h
 
+    def meets(self, height: int, width: int) -> bool:
+        """Whether any of it lies inside an image of that many pixels."""
+        return self.x < width and self.y < height and self.x + self.w > 0 and self.y + self.h > 0
+
     def scaled(self, sx: float, sy: float) -> Box:
         """The same box in an image ``sx`` times as wide and ``sy`` times as high."""
         return Box(self.x * sx, self.y * sy, self.w * sx, self.h * sy)

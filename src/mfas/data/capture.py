@@ -15,6 +15,7 @@ from mfas.data.faces import find_face
 from mfas.data.images import METRIC, read_depth, read_header, read_ir, read_raw_depth, read_rgb
 from mfas.data.manifest import Row
 from mfas.data.preprocess import Capture
+from mfas.errors import ImageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,11 @@ def _load(row: Row, root: Path, yunet: Path | None, drop: Collection[Modality], 
     if box == FULL:
         return Capture(images, None, (0, 0), relative)
     if isinstance(box, Box):
-        return Capture(images, box, _reference(row, root, images), relative)
+        reference = _reference(row, root, images)
+        if not box.meets(*reference):
+            height, width = reference
+            raise ImageError(f"capture {row.capture_id}: expected a box inside {width} x {height} pixels, got {box}")
+        return Capture(images, box, reference, relative)
     for modality in (Modality.RGB, Modality.IR):
         if modality in images:
             shape = images[modality].shape

@@ -168,6 +168,8 @@ def _read_file(path: Path, name: str, expected: str, whole: bool) -> tuple[bytes
         raise ImageError(f"image file not found: {name}") from None
     except OSError as reason:
         raise ImageError(f"{name}: cannot be read ({reason.strerror})") from None
+    except ValueError:
+        raise ImageError(f"expected the name of an image file, got {name!r}") from None
     return data, header
 
 

@@ -64,7 +64,10 @@ class ScoreTable:
     @staticmethod
     def concat(tables: Iterable[ScoreTable]) -> ScoreTable:
         """All rows of several tables, in order."""
-        return ScoreTable(pa.concat_tables([part.table for part in tables]).combine_chunks())
+        parts = [part.table for part in tables]
+        if not parts:
+            return ScoreTable.from_columns({"label": [], "score": []})
+        return ScoreTable(pa.concat_tables(parts).combine_chunks())
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
