@@ -17,4 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def kernel(function: F) -> F:
     """Compile ``function`` with numba in no-python mode, cached on disk."""
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast(
+        F,
+        numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "nsz", "afn"}, error_model="numpy")(function),
+    )

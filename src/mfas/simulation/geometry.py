@@ -1,18 +1,22 @@
 """Meshes in millimetres, and the few solids a scene is built from.
 
-Head coordinates: +x to the image's right, +y up, +z out of the face. Camera coordinates: +x right, +y down, +z away from
-the camera; `place` goes from the first to the second.
+Head coordinates: +x to the image's right, +y up, +z out of the face. Camera coordinates: +x right, +y down, +z away
+from the camera; `place` goes from the first to the second.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from mfas.simulation._numba import kernel
+
+Floats = NDArray[np.floating[Any]]
+"""Real numbers; float32 unless something is being computed."""
 Ints = NDArray[np.int32]
 
 
@@ -32,7 +36,7 @@ def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Floats:
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return (about_y @ about_x @ about_z).astype(np.float32)
+    return np.asarray(about_y @ about_x @ about_z, np.float32)
 
 
 def place(vertices: Floats, offset: tuple[float, float, float]) -> Floats:
@@ -43,14 +47,26 @@ def place(vertices: Floats, offset: tuple[float, float, float]) -> Floats:
 
 def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
     """Unit normals (V, 3), area-weighted over the faces that meet in a vertex."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    across = np.cross(b - a, c - a)
-    total = np.empty_like(vertices)
-    for axis in range(3):
-        weights = np.repeat(across[:, axis], 3)
-        total[:, axis] = np.bincount(faces.ravel(), weights=weights, minlength=len(vertices))
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return (total / np.maximum(length, 1e-9)).astype(np.float32)
+    total = np.zeros_like(vertices)
+    _add_normals(vertices, faces, total)
+    return total
+
+
+@kernel
+def _add_normals(vertices: Floats, faces: Ints, total: Floats) -> None:
+    for f in range(faces.shape[0]):
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        ax, ay, az = vertices[j, 0] - vertices[i, 0], vertices[j, 1] - vertices[i, 1], vertices[j, 2] - vertices[i, 2]
+        bx, by, bz = vertices[k, 0] - vertices[i, 0], vertices[k, 1] - vertices[i, 1], vertices[k, 2] - vertices[i, 2]
+        nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        for v in (i, j, k):
+            total[v, 0] += nx
+            total[v, 1] += ny
+            total[v, 2] += nz
+    for v in range(total.shape[0]):
+        length = np.sqrt(total[v, 0] ** 2 + total[v, 1] ** 2 + total[v, 2] ** 2) + 1e-9
+        for d in range(3):
+            total[v, d] /= length
 
 
 @cache

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfas.core import Label
+from mfas.errors import InputError
 from mfas.simulation.geometry import Floats, rotation
 from mfas.simulation.heads import EXPRESSIONS, FaceState, HeadSource, ParametricHead
 from mfas.simulation.heads.base import generator, seed_of
@@ -23,6 +24,8 @@ from mfas.simulation.surroundings import backdrop, draw_light
 _GOLDEN = 0.6180339887498949
 _SPLITS = ("train", "train", "train", "validation", "test")
 FRAME_SECONDS = 0.2
+FACE_FORWARD_MM = 85.0
+"""How far the face lies before the origin of head coordinates; a site's distance is to the face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,10 @@ def _prepared(site: Site, seed: int, number: int, source: HeadSource) -> tuple[P
     if key in _RECENT:
         return _RECENT[key][2:]
     who = plan(site, seed, number)
+    if who.label is Label.ATTACK and not source.serves_attacks:
+        raise InputError(
+            f"expected a site with bona_fide_share 1 for the {source.name} head, which only serves live subjects"
+        )
     presenter = who.presenter or who.subject
     stage = Stage(
         site=site,
@@ -166,7 +173,7 @@ def _distance(stage: Stage, prop: Prop) -> float:
     """Where the artefact is held: a small face is brought nearer, down to what the place allows."""
     low, high = stage.site.distance_mm
     distance = stage.rng("distance").uniform(low, high)
-    return float(distance * np.clip(prop.face_mm / 180, 0.62, 1.08))
+    return float(distance * np.clip((prop.face_mm / 180) ** 0.6, 0.8, 1.05))
 
 
 def _motion(stage: Stage, frame: int) -> tuple[Floats, Floats]:
@@ -195,7 +202,7 @@ def _moment(stage: Stage, prop: Prop, frame: int) -> Moment:
         lids *= float(step.uniform(0.0, 0.5))
     gaze = (float(rng.normal(0, 0.22) + step.normal(0, 0.06)), float(rng.normal(0, 0.15) + step.normal(0, 0.04)))
     turn = rotation(float(angles[0]), float(angles[1]), float(angles[2]))
-    return Moment(turn, (float(shift[0]), float(shift[1]), _distance(stage, prop) + float(shift[2])),
+    return Moment(turn, (float(shift[0]), float(shift[1]), _distance(stage, prop) + FACE_FORWARD_MM + float(shift[2])),
                   FaceState(mood, lids, gaze))  # fmt: skip
 
 

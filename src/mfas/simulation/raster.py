@@ -31,7 +31,7 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Buffers:
-    """What each pixel sees: ``z`` mm (inf = nothing), ``normal`` (H, W, 3) towards the camera, ``uv``, ``part`` (-1)."""
+    """What each pixel sees: ``z`` mm (inf = nothing), ``normal`` (H, W, 3), ``uv`` (H, W, 2), ``part`` (-1 = none)."""
 
     z: Floats
     normal: Floats

@@ -48,7 +48,7 @@ class View:
 
 
 def render(parts: Sequence[Part], camera: Camera, light: Light, *, supersample: int = 2) -> View:
-    """Rasterise and light ``parts``; colours are averaged over ``supersample`` squared samples, geometry is one of them."""
+    """Rasterise and light ``parts``; colours average ``supersample`` squared samples, geometry takes one."""
     fine = camera.scaled(supersample)
     buffers = _draw(parts, fine)
     occlusion, visible = _screen_space(buffers, fine, light)
@@ -82,9 +82,12 @@ def _screen_space(buffers: Buffers, camera: Camera, light: Light) -> tuple[Float
     half = np.ascontiguousarray(buffers.z[::2, ::2])
     nearest = np.where(np.isfinite(half), half, 1e5).astype(np.float32)
     radius = max(3, size // 28) | 1
-    clipped = np.minimum(nearest, cv2.erode(nearest, np.ones((radius, radius), np.uint8)) + 40)
-    behind = nearest - cv2.blur(clipped, (radius, radius))
-    occlusion = np.clip(1.0 - np.clip(behind, 0, 14) / 22.0, 0.3, 1.0).astype(np.float32)
+    front = cv2.erode(nearest, np.ones((radius, radius), np.uint8))
+    behind = nearest - cv2.blur(np.minimum(nearest, front + 40), (radius, radius))
+    behind[nearest - cv2.erode(front, np.ones((radius, radius), np.uint8)) > 60] = (
+        0  # a far wall is not darkened by what stands before it
+    )
+    occlusion = np.clip(1.0 - np.clip(behind, 0, 14) / 26.0, 0.4, 1.0).astype(np.float32)
     visible = shadows(nearest, camera.focal / 2, camera.cx / 2, camera.cy / 2, light.key_direction, 90.0, 10)
     visible = 1 - light.shadow * (1 - cv2.GaussianBlur(visible, (0, 0), 0.6 + 2.0 * light.softness))
     return (

@@ -17,8 +17,8 @@ CHANNELS = 6
 class Light:
     """Light of one presentation, linear and relative (1 = what a mid-grey exposure expects).
 
-    ``key_direction`` points from the scene towards the light, camera coordinates. ``sun_nir`` is how much of the key and
-    ambient light reaches the infrared camera, relative to its own emitter at ``reference_mm``.
+    ``key_direction`` points from the scene towards the light, camera coordinates. ``reference_mm`` is where
+    the infrared emitter gives unit irradiance.
     """
 
     ambient: Floats
@@ -27,7 +27,6 @@ class Light:
     key_direction: Floats
     softness: float
     shadow: float
-    sun_nir: float
     reference_mm: float
 
 
@@ -56,7 +55,7 @@ def shade(
     active: Floats,
     passive: Floats,
 ) -> None:
-    """Radiance of the pixels of one part: ``rgb`` (H, W, 3), and infrared under the emitter and under the scene's light.
+    """Radiance of the pixels of one part: ``rgb`` (H, W, 3), and infrared under the emitter and in the scene's light.
 
     Lambert with a wrap for subsurface scattering, Blinn-Phong with ``exponent``. ``occlusion`` and ``visible`` are in
     [0, 1]. An emissive part shines with its RGB texture; its surface reflects as black glass.
@@ -90,7 +89,10 @@ def shade(
             hs = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
             half = max((nx * hx + ny * hy + nz * hz) / hs, 0.0)
             norm = (exponent + 8.0) / 25.0
-            shine = t[4] * norm * half**exponent * visible[y, x]
+            shine, glint = 0.0, 0.0
+            if t[4] > 0.003:
+                shine = t[4] * norm * half**exponent * visible[y, x]
+                glint = t[4] * norm * facing ** (2.0 * exponent)
             up = 0.5 - 0.5 * ny
             fresnel = t[4] * 0.12 * (1.0 - facing) ** 3
             for k in range(3):
@@ -101,9 +103,8 @@ def shade(
                     rgb[y, x, k] = t[k] * (sky + key[k] * lit) + shine * key[k] * 0.25 + fresnel * sky
             distance = z_in[y, x] * far
             fall = (reference / distance) ** 2
-            glint = t[4] * norm * facing ** (2.0 * exponent)
             body = facing * (1.0 - 0.25 * wrap) + 0.25 * wrap * np.sqrt(facing)
-            active[y, x] = (t[3] * body * (0.55 + 0.45 * occlusion[y, x]) + 0.22 * glint) * fall
+            active[y, x] = (t[3] * body * (0.55 + 0.45 * occlusion[y, x]) + min(0.10 * glint, 2.0)) * fall
             sky_grey = (ambient[0] * up + ground[0] * (1.0 - up)) * occlusion[y, x]
             passive[y, x] = t[3] * (sky_grey + key[0] * lit) + 0.2 * shine * key[0]
 
@@ -113,6 +114,7 @@ def shadows(z: Floats, focal: float, cx: float, cy: float, direction: Floats, re
     """Soft visibility of the key light (H, W) in [0, 1], marching ``reach`` mm along ``direction`` through ``z``."""
     height, width = z.shape
     out = np.ones((height, width), np.float32)
+    reaches = reach * (np.arange(1, steps + 1) / steps) ** 1.5
     for y in range(height):
         for x in range(width):
             zc = z[y, x]
@@ -120,8 +122,7 @@ def shadows(z: Floats, focal: float, cx: float, cy: float, direction: Floats, re
                 continue
             px, py = (x + 0.5 - cx) * zc / focal, (y + 0.5 - cy) * zc / focal
             hidden = 0.0
-            for s in range(1, steps + 1):
-                along = reach * (s / steps) ** 1.5
+            for along in reaches:
                 qz = zc + direction[2] * along
                 qx = int((px + direction[0] * along) * focal / qz + cx)
                 qy = int((py + direction[1] * along) * focal / qz + cy)

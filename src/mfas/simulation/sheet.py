@@ -44,11 +44,11 @@ def depth_picture(depth: NDArray[np.uint16]) -> NDArray[np.uint8]:
 
 
 def _triple(row: Mapping[str, object], root: Path) -> NDArray[np.uint8]:
-    rgb = cv2.imread(str(root / str(row["rgb"])), cv2.IMREAD_COLOR)[..., ::-1]
-    depth = depth_picture(cv2.imread(str(root / str(row["depth"])), cv2.IMREAD_UNCHANGED))
-    ir = cv2.imread(str(root / str(row["ir"])), cv2.IMREAD_COLOR)
-    joined = np.hstack([rgb, depth, ir])
-    return cv2.copyMakeBorder(joined, 2, 2, 2, 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    rgb = np.asarray(cv2.imread(str(root / str(row["rgb"])), cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+    depth = np.asarray(cv2.imread(str(root / str(row["depth"])), cv2.IMREAD_UNCHANGED), np.uint16)
+    ir = np.asarray(cv2.imread(str(root / str(row["ir"])), cv2.IMREAD_COLOR), np.uint8)
+    joined = np.hstack([rgb, depth_picture(depth), ir])
+    return np.pad(joined, ((2, 2), (2, 4), (0, 0)), constant_values=255)
 
 
 def _strip(name: str, triples: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

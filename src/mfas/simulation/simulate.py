@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,6 +45,7 @@ def simulate(
 
     Writes ``rgb/``, ``depth/``, ``ir/`` (PNG), ``manifest.parquet``, ``contact_sheet.png``, ``site.yaml`` and
     ``simulation.json``. The bytes of a capture depend on (site, seed, index) alone, whatever ``workers`` is.
+    A ``head`` source that cannot serve attacks makes every presentation bona fide.
     ``progress(done, total)`` is called after each batch of captures. Raises `InputError` for a count below 1.
     """
     if count < 1:
@@ -52,6 +54,8 @@ def simulate(
         raise InputError(f"expected 1 worker or more, got {workers}")
     if captures_per_presentation is not None:
         site = Site.model_validate({**site.model_dump(), "captures_per_presentation": captures_per_presentation})
+    if head is not None and not head.serves_attacks:
+        site = site.model_copy(update={"bona_fide_share": 1.0})
     for folder in ("rgb", "depth", "ir"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
@@ -63,8 +67,8 @@ def simulate(
     write_manifest(rows, path)
     contact_sheet(rows, out, out / "contact_sheet.png")
     write_text(out / "site.yaml", yaml.safe_dump(site.model_dump(mode="json"), sort_keys=False))
-    write_json(out / "simulation.json", {"simulator": SIMULATOR_VERSION, "site": site.name, "seed": seed, "count": count,
-                                         "head": head.name if head else "parametric"})  # fmt: skip
+    facts = {"simulator": SIMULATOR_VERSION, "site": site.name, "seed": seed, "count": count}
+    write_json(out / "simulation.json", {**facts, "head": head.name if head else "parametric"})
     return path
 
 
@@ -100,7 +104,7 @@ def _render_range(site: Site, seed: int, first: int, last: int, out: Path, head:
 
 def _write(site: Site, seed: int, plan: Plan, frame: int, capture: Capture, out: Path) -> Row:
     name = f"{seed_of('capture', site.name, seed, plan.number, frame):016x}"
-    files = {"rgb": capture.rgb[..., ::-1], "depth": capture.depth, "ir": capture.ir}
+    files: dict[str, NDArray[Any]] = {"rgb": capture.rgb[..., ::-1], "depth": capture.depth, "ir": capture.ir}
     cells: Row = {}
     for modality, image in files.items():
         cells[modality] = f"{modality}/{name}.png"
@@ -125,7 +129,7 @@ def _write(site: Site, seed: int, plan: Plan, frame: int, capture: Capture, out:
     }
 
 
-def _write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+def _write_png(path: Path, image: NDArray[Any]) -> None:
     done, data = cv2.imencode(".png", np.ascontiguousarray(image), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:  # pragma: no cover - OpenCV encodes every array made here
         raise InputError(f"could not encode {path}")

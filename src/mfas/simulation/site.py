@@ -18,38 +18,42 @@ Range = tuple[float, float]
 class Lighting(Config):
     """Visible light of the place; pairs are ranges drawn per presentation."""
 
-    ambient: Range = Field((0.4, 0.8), description="hemisphere light, relative")
-    key: Range = Field((0.3, 0.9), description="one directed light, relative")
-    azimuth_deg: Range = Field((-70.0, 70.0), description="key light: 0 = behind the camera, positive = from the right")
-    elevation_deg: Range = Field((10.0, 60.0))
-    kelvin: Range = Field((3200.0, 6000.0), description="colour temperature after the camera's white balance at 5000")
-    softness: float = Field(0.5, ge=0, le=1)
-    shadow: float = Field(0.6, ge=0, le=1)
+    ambient: Range = Field(default=(0.4, 0.8), description="hemisphere light, relative")
+    key: Range = Field(default=(0.3, 0.9), description="one directed light, relative")
+    azimuth_deg: Range = Field(
+        default=(-70.0, 70.0), description="key light: 0 = behind the camera, positive = from the right"
+    )
+    elevation_deg: Range = Field(default=(10.0, 60.0))
+    kelvin: Range = Field(
+        default=(3200.0, 6000.0), description="colour temperature after the camera's white balance at 5000"
+    )
+    softness: float = Field(default=0.5, ge=0, le=1)
+    shadow: float = Field(default=0.6, ge=0, le=1)
 
 
 class Background(Config):
     """What stands behind the person."""
 
-    distance_mm: Range = Field((900.0, 2200.0), description="from the person to the wall")
-    clutter: float = Field(0.5, ge=0, le=1, description="0 = a bare wall, 1 = shelves, doors, windows")
+    distance_mm: Range = Field(default=(900.0, 2200.0), description="from the person to the wall")
+    clutter: float = Field(default=0.5, ge=0, le=1, description="0 = a bare wall, 1 = shelves, doors, windows")
     brightness: Range = (0.1, 0.6)
-    colour: float = Field(0.3, ge=0, le=1, description="saturation of walls and things")
+    colour: float = Field(default=0.3, ge=0, le=1, description="saturation of walls and things")
 
 
 class Pose(Config):
     """Standard deviations of the head's pose, and its shake within a clip."""
 
-    yaw_deg: float = Field(9.0, ge=0)
-    pitch_deg: float = Field(6.0, ge=0)
-    roll_deg: float = Field(3.5, ge=0)
-    shake_deg: float = Field(1.2, ge=0, description="movement from one capture of a clip to the next")
+    yaw_deg: float = Field(default=9.0, ge=0)
+    pitch_deg: float = Field(default=6.0, ge=0)
+    roll_deg: float = Field(default=3.5, ge=0)
+    shake_deg: float = Field(default=1.2, ge=0, description="movement from one capture of a clip to the next")
 
 
 class Population(Config):
     """Who comes: ``tones`` are weights of Fitzpatrick I to VI; ``expression`` scales how much faces move."""
 
     tones: tuple[float, float, float, float, float, float] = (1, 1, 1, 1, 1, 1)
-    expression: float = Field(0.5, ge=0, le=1)
+    expression: float = Field(default=0.5, ge=0, le=1)
 
 
 class SpeciesMix(Config):
@@ -64,13 +68,15 @@ class Site(Config):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     description: str = ""
-    resolution: int = Field(112, ge=48, le=512, description="side of the square images, pixels")
-    subjects: int = Field(60, ge=5)
-    captures_per_presentation: int = Field(3, ge=1, le=100)
-    bona_fide_share: float = Field(0.5, ge=0, le=1)
+    resolution: int = Field(default=112, ge=48, le=512, description="side of the square images, pixels")
+    subjects: int = Field(default=60, ge=5)
+    captures_per_presentation: int = Field(default=3, ge=1, le=100)
+    bona_fide_share: float = Field(default=0.5, ge=0, le=1)
     distance_mm: Range = (550.0, 800.0)
-    face_fraction: Range = Field((0.5, 0.66), description="face height over image height")
-    box_jitter: float = Field(0.05, ge=0, le=0.3, description="standard deviation of the detector, of the face height")
+    face_fraction: Range = Field(default=(0.5, 0.66), description="face height over image height")
+    box_jitter: float = Field(
+        default=0.05, ge=0, le=0.3, description="standard deviation of the detector, of the face height"
+    )
     light: Lighting = Lighting()
     background: Background = Background()
     pose: Pose = Pose()

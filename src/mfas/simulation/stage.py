@@ -35,7 +35,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One instant: head or artefact turned by ``turn`` (3, 3), its origin at ``offset`` camera mm, the presenter's face."""
+    """One instant: ``turn`` (3, 3) and ``offset`` (camera mm) of head or artefact, and the presenter's face."""
 
     turn: Floats
     offset: tuple[float, float, float]
@@ -52,8 +52,10 @@ class Moment:
 class Prop(Protocol):
     """A person or artefact made ready for one presentation."""
 
-    face_mm: float
-    """Height of the face it shows, mm: cameras and attackers frame by it."""
+    @property
+    def face_mm(self) -> float:
+        """Height of the face it shows, mm: cameras and attackers frame by it."""
+        ...
 
     def parts(self, moment: Moment) -> Sequence[Part]:
         """Its surfaces at ``moment``, camera coordinates."""
@@ -107,8 +109,8 @@ def plain(rgb: Sequence[float], nir: float, gloss: float) -> Floats:
     return texture
 
 
-def box_corners(head: Head, moment: Moment) -> Floats:
-    """Corners of a head's face box, turned with it, camera coordinates (4, 3)."""
-    left, top, right, bottom = head.face_box
+def box_corners(face_box: tuple[float, float, float, float], moment: Moment) -> Floats:
+    """Corners of a face box, turned with it, camera coordinates (4, 3)."""
+    left, top, right, bottom = face_box
     corners = np.array([[left, top, 40], [right, top, 40], [left, bottom, 60], [right, bottom, 60]], np.float32)
     return place((corners @ moment.turn.T).astype(np.float32), moment.offset)

@@ -30,7 +30,6 @@ def draw_light(site: Site, rng: np.random.Generator) -> Light:
         key_direction=direction,
         softness=spec.softness,
         shadow=spec.shadow,
-        sun_nir=1.0,
         reference_mm=float(np.mean(site.distance_mm)),
     )
 
@@ -59,15 +58,17 @@ def scenery(rng: np.random.Generator, clutter: float, brightness: tuple[float, f
         width, height = rng.integers(4, 40), rng.integers(4, 60)
         x, y = rng.integers(-8, _SIZE), rng.integers(-16, _SIZE)
         box = (slice(max(0, y), max(0, y + height)), slice(max(0, x), max(0, x + width)))
-        glow = 3.0 if rng.random() < 0.08 else 1.0
-        texture[(*box, slice(0, 4))] = _shade(rng, (0.02, 0.8), colour * 1.5) * glow
+        glow = 2.5 if rng.random() < 0.05 else 1.0
+        texture[(*box, slice(0, 4))] = _shade(rng, (0.02, 0.8), colour) * glow
+    texture = cv2.GaussianBlur(texture, (0, 0), rng.uniform(0.4, 2.2))
     grain = cv2.resize(rng.standard_normal((24, 24)).astype(np.float32), (_SIZE, _SIZE), interpolation=cv2.INTER_CUBIC)
     texture[..., :4] *= np.clip(1 + 0.08 * grain, 0.5, 1.5)[..., None]
-    texture[..., 4] = 0.0
+    texture[..., 4], texture[..., 5] = 0.0, 1.0
     return np.ascontiguousarray(texture)
 
 
 def _shade(rng: np.random.Generator, brightness: tuple[float, float], colour: float) -> Floats:
     level = rng.uniform(*brightness)
-    rgb = level * np.exp(colour * rng.standard_normal(3) * 0.6)
-    return np.clip(np.append(rgb, rng.uniform(0.2, 0.7)), 0.01, 0.9).astype(np.float32)
+    warmth, green = 0.5 * colour * rng.standard_normal(2) * (1.0, 0.35)
+    rgb = level * np.exp([warmth, green, -warmth])
+    return np.asarray(np.clip(np.append(rgb, rng.uniform(0.2, 0.7)), 0.01, 0.9), np.float32)

@@ -17,7 +17,7 @@ EXPRESSIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class FaceState:
-    """The moving part of a face: ``expression`` (8,), eyelid opening ``lids`` in [0, 1], ``gaze`` (right, up) in [-1, 1]."""
+    """The moving part of a face: ``expression`` (8,), eyelids ``lids`` in [0, 1], ``gaze`` (right, up) in [-1, 1]."""
 
     expression: Floats = field(default_factory=lambda: np.zeros(EXPRESSIONS, np.float32))
     lids: float = 1.0
@@ -47,9 +47,11 @@ class HeadSource(Protocol):
     """Where people come from. The same ``subject`` is the same person in every capture."""
 
     name: str
+    serves_attacks: bool
+    """Whether it knows the `Head.regions` that artefacts are made from."""
 
     def head(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
-        """The head of ``subject`` in ``state``; ``tone`` 0 to 5 (Fitzpatrick I to VI) where the source can choose it."""
+        """The head of ``subject`` in ``state``; ``tone`` 0 to 5 (Fitzpatrick I to VI) where it can be chosen."""
         ...
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mfas.simulation.geometry import Floats, Mesh, vertex_normals
 from mfas.simulation.heads.base import NEUTRAL, FaceState, Head, generator
 from mfas.simulation.heads.skin import Looks, draw_looks, paint, paint_eyes, regions, texture_coordinates
-from mfas.simulation.heads.template import template
+from mfas.simulation.heads.template import surface, template
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class ParametricHead:
     """Draws a person per subject id: shape N(0, 1) per parameter, skin tone, hair, brows, eyes, stubble."""
 
     name = "parametric"
+    serves_attacks = True
 
     def head(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
         """The head of ``subject``; the same id always gives the same person."""
@@ -65,10 +66,16 @@ def _person(subject: str, tone: int) -> _Person:
     return _Person((vertices * scale).astype(np.float32), paint(looks, rng), looks)
 
 
+@lru_cache(maxsize=1)
+def _heights() -> Floats:
+    base = template()
+    return np.ascontiguousarray(surface(base.uv[:, 0], base.uv[:, 1])[0][:, 1])
+
+
 def _hair_volume(vertices: Floats, looks: Looks) -> Floats:
     """Hair as a layer of ``looks.hair_mm`` along the normal, with locks, fading in at the hairline."""
     base = template()
-    amount = looks.hair_mask(base.uv[:, 0], base.uv[:, 1])
+    amount = looks.hair_mask(_heights(), base.angle)
     normals = vertex_normals(vertices.astype(np.float32), base.faces)
-    locks = 1 + 0.25 * np.sin(base.angle * 17 + looks.phase) * np.sin(base.vertices[:, 1] * 0.11 + looks.phase)
+    locks = 1 + 0.12 * np.sin(base.angle * 9 + looks.phase) * np.sin(base.vertices[:, 1] * 0.05 + looks.phase)
     return np.asarray(normals * (amount * looks.hair_mm * locks)[:, None], np.float32)

@@ -44,7 +44,8 @@ def load_glb(path: Path) -> Mesh:
 
 def _accessor(head: dict[str, object], binary: bytes, index: int) -> Floats:
     accessors, views = head["accessors"], head["bufferViews"]
-    assert isinstance(accessors, list) and isinstance(views, list)
+    assert isinstance(accessors, list)
+    assert isinstance(views, list)
     accessor = accessors[index]
     view = views[accessor["bufferView"]]
     kind, width = _TYPES[accessor["componentType"]], _WIDTH[accessor["type"]]
@@ -64,6 +65,7 @@ class ScannedHead:
     """
 
     name = "scanned"
+    serves_attacks = False
 
     def __init__(self, mesh: Path, albedo: Path, *, height_mm: float = 330.0, nir: float = 0.55) -> None:
         raw = load_glb(mesh)

@@ -1,6 +1,6 @@
 """What a head is painted with: skin, lips, brows, eyes, stubble, hair, in visible light and near infrared.
 
-Skin reflectance is ``base * exp(-melanin * k_m - haemoglobin * k_h)`` per channel (Beer-Lambert with the ordering of the
+Skin reflectance is ``base * exp(-melanin * k_m - haemoglobin * k_h)`` per channel (Beer-Lambert with the order of the
 absorption spectra of melanin and haemoglobin at 610, 550 and 465 nm); at 850 to 940 nm both hardly absorb.
 """
 
@@ -17,9 +17,9 @@ from mfas.simulation.heads.base import FaceState
 from mfas.simulation.heads.template import surface
 
 SIZE = 256
-_BASE = np.array([0.72, 0.58, 0.50], np.float32)
+_BASE = np.array([0.72, 0.565, 0.455], np.float32)
 _MELANIN = np.array([0.95, 1.20, 1.45], np.float32)
-_BLOOD = np.array([0.10, 0.62, 0.48], np.float32)
+_BLOOD = np.array([0.10, 0.50, 0.44], np.float32)
 _TONES = (0.05, 0.18, 0.38, 0.68, 1.05, 1.55)
 _HAIR = {"black": (0.016, 0.013, 0.012), "brown": (0.07, 0.042, 0.025), "fair": (0.34, 0.24, 0.13),
          "red": (0.22, 0.08, 0.03), "grey": (0.33, 0.32, 0.31)}  # fmt: skip
@@ -53,10 +53,9 @@ class Looks:
     phase: float
     tone: int = field(default=0)
 
-    def hair_mask(self, u: Floats, v: Floats) -> Floats:
-        """How much hair grows at texture coordinates, [0, 1]."""
-        points, angle = surface(np.asarray(u, np.float32), np.asarray(v, np.float32))
-        y, turn = points[:, 1], np.abs(angle)
+    def hair_mask(self, y: Floats, angle: Floats) -> Floats:
+        """How much hair grows at template heights ``y`` (mm) and longitudes ``angle`` (rad), [0, 1]."""
+        turn = np.abs(angle)
         line = self.hairline - self.temples * np.exp(-0.5 * ((turn - 0.75) / 0.25) ** 2) * -1.0
         line = np.where(turn < 1.05, line, line - 110 * np.clip((turn - 1.05) / 0.5, 0, 1))
         low = -150.0 if self.long else -82.0
@@ -65,7 +64,7 @@ class Looks:
         mask = np.clip((y - line) / 9 + 0.5, 0, 1)
         if self.bald:
             mask = mask * np.clip((turn - 1.2) / 0.3, 0, 1) * np.clip((62 - y) / 16, 0, 1)
-        ear = np.exp(-(((turn - 1.64) / 0.2) ** 4)) * np.exp(-(((y + 14) / 26) ** 4))
+        ear = np.exp(-(((turn - 1.64) / 0.3) ** 4)) * np.exp(-(((y + 14) / 32) ** 4))
         return np.asarray(mask * (1 - ear), np.float32)
 
 
@@ -99,7 +98,7 @@ def draw_looks(rng: np.random.Generator, tone: int | None) -> Looks:
         freckles=max(0.0, rng.normal(0.0, 0.5)),
         iris=np.array(iris, np.float32) * rng.uniform(0.8, 1.2),
         iris_nir=rng.uniform(0.2, 0.36),
-        eye=(rng.uniform(13.5, 16.0), rng.uniform(4.6, 6.2), rng.uniform(-0.12, 0.16)),
+        eye=(rng.uniform(13.8, 16.2), rng.uniform(5.0, 6.7), rng.uniform(-0.12, 0.16)),
         oily=rng.uniform(0.1, 0.5),
         phase=rng.uniform(0, 6.28),
         tone=grade,
@@ -137,7 +136,7 @@ def paint(looks: Looks, rng: np.random.Generator) -> Floats:
     blood = looks.blood * (1 + 0.22 * _noise(rng, 14)) + 0.22 * _bell(side - 38, y + 36, 17, 14) * front
     blood = blood + 0.24 * _bell(x, y + 40, 12, 12) * front
     lip = _lips(x, y) * front
-    blood = blood + (0.35 + 0.7 * looks.lip) * lip
+    blood = blood + (0.4 + 0.9 * looks.lip) * lip
     nir = looks.nir * (1 + 0.02 * _noise(rng, 8)) * (1 - 0.06 * lip)
     rgb = _BASE * np.exp(-melanin[..., None] * _MELANIN - blood[..., None] * _BLOOD)
     gloss = looks.oily * (0.14 + 0.35 * _bell(x, y - 50, 40, 22) + 0.5 * _bell(x, y + 34, 10, 16)) + 0.14 * lip
@@ -163,9 +162,13 @@ def _hair(
     lip_free = 1 - _bell(x, y + 73, 24, 8)
     chin = np.clip(jaw * lip_free + _bell(x, y + 58, 22, 5) * 0.8, 0, 1) * front
     _darken(texture, chin * looks.stubble * 0.7, tuple(looks.hair + 0.03), 0.4)
-    _darken(texture, np.clip(chin * looks.beard * (1.1 + 0.3 * strands), 0, 1), tuple(looks.hair * 1.3), looks.hair_nir)
-    u, v = np.meshgrid((np.arange(SIZE) + 0.5) / SIZE, (np.arange(SIZE) + 0.5) / SIZE)
-    mask = looks.hair_mask(u.ravel(), v.ravel()).reshape(SIZE, SIZE)
+    _darken(
+        texture,
+        np.clip(chin * looks.beard * (1.1 + 0.22 * _noise(rng, 70)), 0, 1),
+        tuple(looks.hair * 1.3),
+        looks.hair_nir,
+    )
+    mask = looks.hair_mask(y, angle)
     mask = np.clip(mask * 1.15 + 0.25 * strands * (mask > 0.05) * (mask < 0.95), 0, 1)
     shade = np.clip(1 + 0.28 * strands, 0.4, 1.8)[..., None] * looks.hair
     texture[..., :3] += mask[..., None] * (shade - texture[..., :3])
@@ -176,8 +179,7 @@ def _hair(
 def paint_eyes(texture: Floats, looks: Looks, state: FaceState) -> Floats:
     """A copy of ``texture`` with both eyes as ``state`` has them: sclera, iris, pupil, lids, lashes."""
     x, y, _ = texture_coordinates()
-    rows = np.nonzero(np.any((np.abs(y) < 14), axis=1))[0]
-    window = slice(int(rows[0]), int(rows[-1]) + 1)
+    window = _eye_window()
     out = texture.copy()
     x, y = x[window], y[window]
     patch = out[window]
@@ -212,6 +214,14 @@ def paint_eyes(texture: Floats, looks: Looks, state: FaceState) -> Floats:
         crease = np.exp(-(((dy - upper * arch - 4.0) / 1.1) ** 2)) * np.clip(arch * 2, 0, 1)
         _darken(patch, 0.3 * crease, (0.06, 0.03, 0.02), 0.45)
     return out
+
+
+@lru_cache(maxsize=1)
+def _eye_window() -> tuple[slice, slice]:
+    x, y, angle = texture_coordinates()
+    near = (np.abs(y) < 13) & (np.abs(x) < 51) & (np.abs(angle) < 1.2)
+    rows, columns = np.nonzero(near.any(axis=1))[0], np.nonzero(near.any(axis=0))[0]
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _lips(x: Floats, y: Floats) -> Floats:

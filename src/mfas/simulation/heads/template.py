@@ -32,12 +32,12 @@ _PROFILE = np.array(
         [-45, 67, 84, 81, 2.0],
         [-70, 63, 84, 72, 1.9],
         [-90, 58, 83, 66, 1.85],
-        [-105, 53, 82, 63, 1.85],
-        [-114, 52, 74, 62, 1.9],
-        [-120, 53, 55, 62, 2.0],
-        [-128, 54, 44, 62, 2.0],
-        [-150, 55, 42, 63, 2.0],
-        [-190, 58, 44, 66, 2.0],
+        [-105, 51, 82, 63, 1.85],
+        [-114, 48, 75, 61, 1.9],
+        [-121, 48, 60, 60, 2.0],
+        [-131, 49, 48, 60, 2.0],
+        [-150, 50, 43, 61, 2.0],
+        [-190, 54, 44, 65, 2.0],
         [-240, 78, 55, 78, 2.0],
     ]
 )
@@ -67,8 +67,8 @@ def _pair(axis: str, x: float, y: float, sx: float, sy: float, amount: float) ->
 
 AVERAGE: tuple[Bump, ...] = (
     _pair("z", 24, 19, 15, 6, 4.0), Bump("z", 0, 17, 10, 6, 2.0), Bump("z", 0, 62, 40, 22, 3.0),
-    _pair("z", 31, -2, 15, 10, -12.0), _pair("z", 31.5, -1, 9.5, 6.5, 6.0), _pair("z", 13, 0, 5, 7, -4.0),
-    Bump("z", 0, -6, 6.0, 12, 7.0), Bump("z", 0, -22, 7.0, 13, 10.0), Bump("z", 0, -38, 8.0, 8.5, 15.5),
+    _pair("z", 31, -2, 15, 10, -9.5), _pair("z", 31.5, -1, 9.5, 6.5, 6.0), _pair("z", 13, -1, 4.5, 8, -4.5),
+    Bump("z", 0, -6, 4.6, 12, 7.0), Bump("z", 0, -22, 5.6, 13, 10.5), Bump("z", 0, -38, 7.2, 8.5, 15.5),
     _pair("z", 12, -43, 5.0, 5.5, 8.5), Bump("z", 0, -52, 10, 3.5, -4.0), Bump("y", 0, -40, 9, 6, -1.5),
     _pair("z", 42, -26, 16, 13, 4.5), _pair("z", 28, -56, 7, 14, -2.5),
     Bump("z", 0, -71, 26, 17, 4.5), Bump("z", 0, -66.5, 15, 4.0, 3.5), Bump("z", 0, -78, 14, 4.6, 4.2),
@@ -125,7 +125,7 @@ EXPRESSION: tuple[tuple[str, tuple[Bump, ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The average head: ``vertices`` (V, 3), ``angle`` (V,) longitude in rad (0 = front), ``faces``, ``uv``, bases (K, V, 3)."""
+    """The average head: ``vertices`` (V, 3), ``angle`` (V,) longitude in rad (0 = front), and bases (K, V, 3)."""
 
     vertices: Floats
     angle: Floats
@@ -137,7 +137,7 @@ class Template:
 
 
 def surface(u: Floats, v: Floats) -> tuple[Floats, Floats]:
-    """Template positions (N, 3) and longitudes (N,) at texture coordinates ``u``, ``v`` in [0, 1]; bumps not applied."""
+    """Template positions (N, 3) and longitudes (N,) at texture coordinates ``u``, ``v`` in [0, 1], without bumps."""
     side = 2 * u - 1
     angle = np.pi * (0.44 * side + 0.56 * side**3)
     knots_v = np.array([0.0, 0.03, 0.09, 0.16, 0.25, 0.86, 0.93, 1.0])
@@ -178,11 +178,11 @@ def _field(bumps: tuple[Bump, ...], points: Floats, angle: Floats) -> Floats:
 def _ears(points: Floats, angle: Floats) -> Floats:
     """Ears as thin ridges at the sides: outwards and a little back, with a hollow in front of the rim."""
     turn = np.abs(angle) - 1.66
-    y = (points[:, 1] + 14) / 25
-    body = np.exp(-((np.abs(y)) ** 3)) * np.exp(-0.5 * (turn / 0.13) ** 2)
+    y = (points[:, 1] + 14) / 29
+    body = np.exp(-((np.abs(y)) ** 3)) * np.exp(-0.5 * (turn / 0.17) ** 2)
     hollow = np.exp(-(np.abs(y * 1.7) ** 2)) * np.exp(-0.5 * ((turn + 0.05) / 0.07) ** 2)
     out = np.zeros_like(points)
-    out[:, 0] = np.sign(points[:, 0]) * (15 * body - 6 * hollow)
+    out[:, 0] = np.sign(points[:, 0]) * (19 * body - 7 * hollow)
     out[:, 2] = -5 * body
     return out
 
@@ -190,8 +190,8 @@ def _ears(points: Floats, angle: Floats) -> Floats:
 @cache
 def template() -> Template:
     """The template, computed once per process."""
-    v, u = np.meshgrid(np.linspace(0, 1, ROWS), np.linspace(0, 1, COLUMNS), indexing="ij")
-    u, v = u.ravel().astype(np.float32), v.ravel().astype(np.float32)
+    rows, columns = np.meshgrid(np.linspace(0, 1, ROWS), np.linspace(0, 1, COLUMNS), indexing="ij")
+    u, v = columns.ravel().astype(np.float32), rows.ravel().astype(np.float32)
     base, angle = surface(u, v)
     mean = base + _field(AVERAGE, base, angle) + _ears(base, angle)
     shape = np.stack([_field(bumps, base, angle) for _, bumps in SHAPE])

@@ -18,13 +18,19 @@ class ActiveStereo(Config):
     """Settings of an active-stereo sensor."""
 
     kind: Literal["active_stereo"] = "active_stereo"
-    baseline_mm: float = Field(50.0, gt=0)
-    subpixel: float = Field(0.08, ge=0, description="standard deviation of the disparity in pixels of the sensor")
-    sensor_focal_px: float = Field(640.0, gt=0, description="focal length of the sensor itself, in its own pixels")
-    noise_px: float = Field(1.8, ge=0, description="over how many image pixels that noise is correlated")
-    window_px: float = Field(1.8, ge=0, description="matching window: smooths relief, fattens edges")
-    bland_hole: float = Field(0.5, ge=0, le=1, description="how readily surfaces that sunlight outshines are lost")
-    shine_hole: float = Field(0.5, ge=0, le=1)
+    baseline_mm: float = Field(default=50.0, gt=0)
+    subpixel: float = Field(
+        default=0.08, ge=0, description="standard deviation of the disparity in pixels of the sensor"
+    )
+    sensor_focal_px: float = Field(
+        default=640.0, gt=0, description="focal length of the sensor itself, in its own pixels"
+    )
+    noise_px: float = Field(default=1.8, ge=0, description="over how many image pixels that noise is correlated")
+    window_px: float = Field(default=1.8, ge=0, description="matching window: smooths relief, fattens edges")
+    bland_hole: float = Field(
+        default=0.5, ge=0, le=1, description="how readily surfaces that sunlight outshines are lost"
+    )
+    shine_hole: float = Field(default=0.5, ge=0, le=1)
     reach_mm: tuple[float, float] = (250.0, 6000.0)
 
     def measure(

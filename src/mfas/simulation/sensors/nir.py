@@ -14,17 +14,17 @@ from mfas.simulation.geometry import Floats
 class NirCamera(Config):
     """Settings of a near-infrared camera; pairs are ranges drawn per presentation."""
 
-    gain: tuple[float, float] = Field((0.9, 1.2), description="level per unit of radiance; 1 = full scale")
+    gain: tuple[float, float] = Field(default=(0.9, 1.2), description="level per unit of radiance; 1 = full scale")
     automatic: float = Field(
-        0.0, ge=0, le=1, description="0 = fixed gain, 1 = exposure follows the picture's bright end"
+        default=0.0, ge=0, le=1, description="0 = fixed gain, 1 = exposure follows the picture's bright end"
     )
-    aim: float = Field(0.6, gt=0, le=1, description="level the automatic exposure gives the 90th percentile")
-    ambient: tuple[float, float] = Field((0.0, 0.03), description="room or sun light relative to the emitter")
-    blur_px: tuple[float, float] = Field((0.5, 0.9), description="lens blur, Gaussian sigma")
-    photons: float = Field(1500.0, gt=0, description="photo-electrons at full scale")
-    read_noise: float = Field(0.006, ge=0, description="standard deviation relative to full scale")
-    hotspot: float = Field(0.2, ge=0, le=1, description="loss of emitter light from the middle to the corner")
-    exponent: float = Field(1.0, gt=0, description="tone curve: level ** exponent")
+    aim: float = Field(default=0.6, gt=0, le=1, description="level the automatic exposure gives the 90th percentile")
+    ambient: tuple[float, float] = Field(default=(0.0, 0.03), description="room or sun light relative to the emitter")
+    blur_px: tuple[float, float] = Field(default=(0.5, 0.9), description="lens blur, Gaussian sigma")
+    photons: float = Field(default=1500.0, gt=0, description="photo-electrons at full scale")
+    read_noise: float = Field(default=0.006, ge=0, description="standard deviation relative to full scale")
+    hotspot: float = Field(default=0.2, ge=0, le=1, description="loss of emitter light from the middle to the corner")
+    exponent: float = Field(default=1.0, gt=0, description="tone curve: level ** exponent")
 
     def expose(
         self, active: Floats, passive: Floats, rng: np.random.Generator, tune: np.random.Generator
@@ -44,4 +44,4 @@ class NirCamera(Config):
         image = np.clip(image * gain * np.exp(0.015 * rng.standard_normal()), 0, None)
         noise = np.sqrt(image / self.photons + self.read_noise**2)
         image = image + noise * rng.standard_normal(image.shape, dtype=np.float32)
-        return (np.clip(image, 0, 1) ** self.exponent * 255 + 0.5).astype(np.uint8)
+        return np.asarray(np.clip(image, 0, 1) ** self.exponent * 255 + 0.5, np.uint8)

@@ -16,19 +16,27 @@ Range = tuple[float, float]
 class RgbCamera(Config):
     """Settings of a colour camera; pairs are ranges drawn per presentation."""
 
-    exposure: Range = Field((0.16, 0.26), description="mean linear level the automatic exposure aims at, 0 to 1")
-    exposure_error: float = Field(0.15, ge=0, description="standard deviation of that, log scale")
-    cast: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="gains of R, G, B this camera always has")
-    white_balance_error: float = Field(0.04, ge=0, description="standard deviation of the R and B gains, log scale")
-    blur_px: Range = Field((0.3, 0.7), description="lens blur, Gaussian sigma")
-    motion_px: Range = Field((0.0, 1.5), description="length of motion blur")
-    sampling: Range = Field((1.0, 1.0), description="sensor pixels per image pixel; below 1 the picture is enlarged")
-    photons: float = Field(4000.0, gt=0, description="photo-electrons at full scale")
-    read_noise: float = Field(0.002, ge=0, description="standard deviation relative to full scale")
-    jpeg: tuple[int, int] = Field((80, 95), description="quality of the compression the stream went through")
-    vignette: float = Field(0.15, ge=0, le=1, description="loss of light in the corner")
-    saturation: float = Field(1.0, ge=0, description="colour saturation of the picture style")
-    contrast: float = Field(1.0, gt=0, description="exponent on the tone curve")
+    exposure: Range = Field(
+        default=(0.16, 0.26), description="mean linear level the automatic exposure aims at, 0 to 1"
+    )
+    exposure_error: float = Field(default=0.15, ge=0, description="standard deviation of that, log scale")
+    cast: tuple[float, float, float] = Field(
+        default=(1.0, 1.0, 1.0), description="gains of R, G, B this camera always has"
+    )
+    white_balance_error: float = Field(
+        default=0.04, ge=0, description="standard deviation of the R and B gains, log scale"
+    )
+    blur_px: Range = Field(default=(0.3, 0.7), description="lens blur, Gaussian sigma")
+    motion_px: Range = Field(default=(0.0, 1.5), description="length of motion blur")
+    sampling: Range = Field(
+        default=(1.0, 1.0), description="sensor pixels per image pixel; below 1 the picture is enlarged"
+    )
+    photons: float = Field(default=4000.0, gt=0, description="photo-electrons at full scale")
+    read_noise: float = Field(default=0.002, ge=0, description="standard deviation relative to full scale")
+    jpeg: tuple[int, int] = Field(default=(80, 95), description="quality of the compression the stream went through")
+    vignette: float = Field(default=0.15, ge=0, le=1, description="loss of light in the corner")
+    saturation: float = Field(default=1.0, ge=0, description="colour saturation of the picture style")
+    contrast: float = Field(default=1.0, gt=0, description="exponent on the tone curve")
 
     def expose(self, radiance: Floats, rng: np.random.Generator, tune: np.random.Generator) -> NDArray[np.uint8]:
         """Linear ``radiance`` (H, W, 3) to an sRGB picture uint8 (H, W, 3).
@@ -71,7 +79,7 @@ class RgbCamera(Config):
         tone = np.where(image <= 0.0031308, image * 12.92, 1.055 * np.maximum(image, 1e-6) ** (1 / 2.4) - 0.055)
         tone = np.clip(tone, 0, 1) ** self.contrast
         grey = tone.mean(axis=2, keepdims=True)
-        return np.clip(grey + (tone - grey) * self.saturation, 0, 1).astype(np.float32)
+        return np.asarray(np.clip(grey + (tone - grey) * self.saturation, 0, 1), np.float32)
 
 
 def _streak(length: float, turn: float) -> Floats:
@@ -79,16 +87,16 @@ def _streak(length: float, turn: float) -> Floats:
     y, x = np.mgrid[:size, :size] - size // 2
     along, across = x * np.cos(turn) + y * np.sin(turn), -x * np.sin(turn) + y * np.cos(turn)
     kernel = np.clip(length / 2 + 0.5 - np.abs(along), 0, 1) * np.clip(1 - np.abs(across), 0, 1)
-    return (kernel / kernel.sum()).astype(np.float32)
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _vignette(size: int, loss: float) -> Floats:
     y, x = (np.mgrid[:size, :size] + 0.5) / size * 2 - 1
-    return (1 - loss * (x * x + y * y) / 2)[..., None].astype(np.float32)
+    return np.asarray((1 - loss * (x * x + y * y) / 2)[..., None], np.float32)
 
 
 def _compress(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     if quality >= 100:
         return image
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]

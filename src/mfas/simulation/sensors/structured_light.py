@@ -19,17 +19,21 @@ class StructuredLight(Config):
 
     kind: Literal["structured_light"] = "structured_light"
     baseline_mm: float = Field(
-        40.0, gt=0, description="emitter to camera; the shadow lies on the left of the silhouette"
+        default=40.0, gt=0, description="emitter to camera; the shadow lies on the left of the silhouette"
     )
-    noise_mm: float = Field(1.0, ge=0, description="standard deviation at reference_mm, growing with distance squared")
-    noise_px: float = Field(0.8, ge=0, description="over how many pixels that noise is correlated")
-    reference_mm: float = Field(700.0, gt=0)
-    step_mm: float = Field(0.0, ge=0, description="depth step of one disparity level at reference_mm")
-    smooth_px: float = Field(0.7, ge=0, description="matching window, blurs the relief")
-    dark_hole: float = Field(0.06, ge=0, description="returned signal below which dots are lost, 0 to 1")
-    steep_hole: float = Field(0.22, ge=0, le=1, description="cosine below which dots are lost")
-    shine_hole: float = Field(0.4, ge=0, le=1, description="how readily a shiny surface facing the emitter is lost")
-    speckle_hole: float = Field(0.002, ge=0, le=1, description="share of pixels lost anywhere")
+    noise_mm: float = Field(
+        default=1.0, ge=0, description="standard deviation at reference_mm, growing with distance squared"
+    )
+    noise_px: float = Field(default=0.8, ge=0, description="over how many pixels that noise is correlated")
+    reference_mm: float = Field(default=700.0, gt=0)
+    step_mm: float = Field(default=0.0, ge=0, description="depth step of one disparity level at reference_mm")
+    smooth_px: float = Field(default=0.7, ge=0, description="matching window, blurs the relief")
+    dark_hole: float = Field(default=0.06, ge=0, description="returned signal below which dots are lost, 0 to 1")
+    steep_hole: float = Field(default=0.22, ge=0, le=1, description="cosine below which dots are lost")
+    shine_hole: float = Field(
+        default=0.4, ge=0, le=1, description="how readily a shiny surface facing the emitter is lost"
+    )
+    speckle_hole: float = Field(default=0.002, ge=0, le=1, description="share of pixels lost anywhere")
     reach_mm: tuple[float, float] = (150.0, 4000.0)
 
     def measure(

@@ -18,13 +18,17 @@ class TimeOfFlight(Config):
     """Settings of a time-of-flight sensor."""
 
     kind: Literal["time_of_flight"] = "time_of_flight"
-    noise_mm: float = Field(1.7, ge=0, description="standard deviation at a returned signal of 0.5; goes with its root")
-    offset_mm: float = Field(4.0, ge=0, description="amplitude-dependent offset of a black surface (wiggling)")
-    multipath: float = Field(0.12, ge=0, le=1, description="share of light that took a detour through the scene")
-    multipath_px: float = Field(7.0, gt=0)
-    flying: float = Field(0.7, ge=0, le=1, description="share of edge pixels that mix front and back")
-    edge_hole: float = Field(0.5, ge=0, le=1, description="share of mixed pixels the sensor notices and drops")
-    dark_hole: float = Field(0.02, ge=0, description="returned signal below which there is no answer")
+    noise_mm: float = Field(
+        default=1.7, ge=0, description="standard deviation at a returned signal of 0.5; goes with its root"
+    )
+    offset_mm: float = Field(default=4.0, ge=0, description="amplitude-dependent offset of a black surface (wiggling)")
+    multipath: float = Field(
+        default=0.12, ge=0, le=1, description="share of light that took a detour through the scene"
+    )
+    multipath_px: float = Field(default=7.0, gt=0)
+    flying: float = Field(default=0.7, ge=0, le=1, description="share of edge pixels that mix front and back")
+    edge_hole: float = Field(default=0.5, ge=0, le=1, description="share of mixed pixels the sensor notices and drops")
+    dark_hole: float = Field(default=0.02, ge=0, description="returned signal below which there is no answer")
     reach_mm: tuple[float, float] = (300.0, 4500.0)
 
     def measure(
@@ -45,7 +49,7 @@ class TimeOfFlight(Config):
         filled = np.where(z > 0, z, self.reach_mm[1]).astype(np.float32)
         near = cv2.erode(filled, np.ones((3, 3), np.uint8))
         far = cv2.dilate(filled, np.ones((3, 3), np.uint8))
-        edge = far - near > 30
+        edge = cv2.dilate((far - near > 30).astype(np.uint8), np.ones((2, 2), np.uint8)).astype(bool)
         weight = rng.random(z.shape, dtype=np.float32)
         mixed = edge & (rng.random(z.shape, dtype=np.float32) < self.flying)
         out = np.where(mixed, near + weight * (far - near), filled)

@@ -50,7 +50,8 @@ def _halftone(rng: np.random.Generator, height: int, width: int) -> Floats:
     for channel, turn in enumerate(np.deg2rad([15, 75, 45])):
         a, b = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
         out[..., channel] = np.sin(a * 2 * np.pi / pitch) * np.sin(b * 2 * np.pi / pitch)
-    return out + 0.5 * cv2.GaussianBlur(rng.standard_normal(out.shape).astype(np.float32), (0, 0), 0.7)
+    grain = cv2.GaussianBlur(rng.standard_normal(out.shape).astype(np.float32), (0, 0), 0.7)
+    return np.asarray(out + 0.5 * grain, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,9 @@ def hands(stage: Stage, sheet: Mesh, moment: Moment) -> list[Part]:
         at_v = rng.uniform(0.55, 0.95)
         near = np.argmin(np.abs(sheet.uv[:, 0] - (side > 0)) + np.abs(sheet.uv[:, 1] - at_v))
         anchor = sheet.vertices[near] + np.array([-side * 6, 0, 9], np.float32)
-        thumb, fist = ellipsoid((10, 27, 9), steps=9), ellipsoid((32, 42, 24), steps=9)
+        thumb, fist = ellipsoid((9, 25, 8), steps=9), ellipsoid((26, 36, 20), steps=9)
         tilt = rotation(0, 0, side * rng.uniform(35, 75))
-        for shape, shift in ((thumb, (0.0, 0.0, 0.0)), (fist, (side * 34.0, -14.0, -22.0))):
+        for shape, shift in ((thumb, (0.0, 0.0, 0.0)), (fist, (side * 26.0, -22.0, -26.0))):
             vertices = shape.vertices @ tilt.T + anchor + np.array(shift, np.float32)
             mesh = Mesh(vertices.astype(np.float32), shape.faces, shape.uv)
             out.append(Part("hand", moment.put(mesh), texture, wrap=0.28))

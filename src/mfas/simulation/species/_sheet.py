@@ -13,7 +13,7 @@ from mfas.simulation.stage import Stage
 def held_print(stage: Stage, *, bend: float = 0.0, bend_axis_deg: float = 90.0, cut: tuple[str, ...] = ()) -> HeldSheet:
     """Print the victim, cut out the regions named in ``cut``, and hold it up with curvature ``bend`` (1/mm)."""
     rng = stage.rng("sheet")
-    fraction = rng.uniform(0.46, 0.62)
+    fraction = rng.uniform(0.48, 0.76)
     photo = portrait(stage, fraction)
     aspect = rng.uniform(0.68, 0.8) if rng.random() < 0.75 else rng.uniform(1.0, 1.3)
     rows, columns = photo.cropped(aspect)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class WornProp:
     exponent: float
     wrap: float
     mobility: float
+    inner: float = 1.0
 
     def parts(self, moment: Moment) -> Sequence[Part]:
         """Mask, presenter's head, shoulders."""
@@ -36,11 +37,28 @@ class WornProp:
             mesh = Mesh(moved.astype(np.float32), mesh.faces, mesh.uv)
         placed = moment.put(mesh, self.victim.neck)
         mask = Part("mask", placed, self.texture, holes=True, exponent=self.exponent, wrap=self.wrap, two_sided=True)
-        return [mask, head_part(own, moment, "presenter"), torso(self.stage, moment, self.stage.presenter)]
+        return [
+            mask,
+            _shrunk(head_part(own, moment, "presenter"), self.inner, moment),
+            torso(self.stage, moment, self.stage.presenter),
+        ]
 
     def face_points(self, moment: Moment) -> Floats:
         """Corners of the victim's face."""
-        return box_corners(self.victim, moment)
+        return box_corners(self.victim.face_box, moment)
+
+
+_EYE_ROW = 0.484
+
+
+def _shrunk(part: Part, factor: float, moment: Moment) -> Part:
+    """The presenter's head drawn in, so that thick material covers it all around."""
+    if factor == 1.0:
+        return part
+    middle = np.array([moment.offset[0], 0, moment.offset[2] - 30], np.float32)
+    scale = np.array([factor, 1, factor], np.float32)
+    vertices = (part.mesh.vertices - middle) * scale + middle
+    return replace(part, mesh=Mesh(vertices.astype(np.float32), part.mesh.faces, part.mesh.uv))
 
 
 def victim_head(stage: Stage) -> Head:
@@ -52,6 +70,8 @@ def over(stage: Stage, victim: Head, *, enlarge: float, gap_mm: float) -> Mesh:
     """The victim's surface, ``enlarge`` times, kept at least ``gap_mm`` outside the presenter's head."""
     own = stage.source.head(stage.presenter, NEUTRAL, tone=stage.presenter_tone).mesh.vertices
     outer = victim.mesh.vertices * enlarge
+    eyes = (np.abs(victim.mesh.uv[:, 1] - _EYE_ROW) < 0.03) & (np.abs(victim.mesh.uv[:, 0] - 0.5) < 0.2)
+    outer = outer + (own[eyes] - outer[eyes]).mean(axis=0) * np.array([1, 1, 0], np.float32)
     axis = np.array([0, 1, 0], np.float32)
     centre = outer * axis
     radius = np.linalg.norm(outer - centre, axis=1, keepdims=True)
@@ -62,7 +82,14 @@ def over(stage: Stage, victim: Head, *, enlarge: float, gap_mm: float) -> Mesh:
 
 
 def _mostly_front(head: Head) -> Floats:
-    return np.clip(head.mesh.vertices[:, 2:3] / 30 + 1, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(head.mesh.vertices[:, 2:3] / 30 + 1, 0, 1), np.float32)
+
+
+def nir_detail(victim: Head) -> Floats:
+    """Infrared texture of the victim relative to the skin's (h, w), tamed to [0.4, 1.15]."""
+    nir = victim.texture[..., 3]
+    skin = float(np.median(nir[victim.regions["face"] > 0.5]))
+    return np.asarray(np.clip(nir / max(skin, 0.05), 0.4, 1.15), np.float32)
 
 
 def holes(victim: Head, names: tuple[str, ...], shrink: float = 0.5) -> Floats:

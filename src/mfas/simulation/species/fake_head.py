@@ -11,7 +11,7 @@ import numpy as np
 from mfas.simulation.geometry import Floats, Mesh
 from mfas.simulation.heads import Head
 from mfas.simulation.scene import Part
-from mfas.simulation.species._worn import victim_head
+from mfas.simulation.species._worn import nir_detail, victim_head
 from mfas.simulation.stage import Moment, Prop, Stage, box_corners, torso
 
 
@@ -34,7 +34,7 @@ class FakeHeadProp:
 
     def face_points(self, moment: Moment) -> Floats:
         """Corners of its face."""
-        return box_corners(self.head, moment)
+        return box_corners(self.head.face_box, moment)
 
 
 class FakeHead:
@@ -49,7 +49,7 @@ class FakeHead:
         texture = head.texture.copy()
         texture[..., :3] = cv2.GaussianBlur(texture[..., :3], (0, 0), 0.5 + 1.8 * (1 - stage.quality))
         texture[..., :3] *= np.exp(0.12 * rng.standard_normal(3)).astype(np.float32)
-        detail = texture[..., 3] / max(float(np.median(texture[..., 3])), 0.05)
+        detail = nir_detail(head)
         level = rng.uniform(0.25, 0.85)
         texture[..., 3] = np.clip(level * (1 + rng.uniform(0.2, 0.8) * (detail - 1)), 0.05, 0.9)
         texture[..., 4] = np.maximum(texture[..., 4], rng.uniform(0.04, 0.35))

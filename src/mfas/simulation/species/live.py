@@ -17,6 +17,7 @@ class LiveProp:
 
     stage: Stage
     face_mm: float
+    face_box: tuple[float, float, float, float]
 
     def head(self, face: FaceState) -> Head:
         """The subject's head with that face."""
@@ -28,7 +29,7 @@ class LiveProp:
 
     def face_points(self, moment: Moment) -> Floats:
         """Corners of the face."""
-        return box_corners(self.head(moment.face), moment)
+        return box_corners(self.face_box, moment)
 
 
 class Live:
@@ -39,4 +40,4 @@ class Live:
     def prepare(self, stage: Stage) -> Prop:
         """The subject in person."""
         box = stage.source.head(stage.subject, tone=stage.tone).face_box
-        return LiveProp(stage, box[1] - box[3])
+        return LiveProp(stage, box[1] - box[3], box)

@@ -26,7 +26,7 @@ class MaskPaper:
         texture = printed(victim.texture[..., :3] * 0.8, stage)
         alpha = holes(victim, ("eyes",) if rng.random() < 0.6 else (), 0.8)
         texture[..., 5] = alpha * victim.regions["face"]
-        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 30.0, 0.0, 0.0)
+        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 30.0, 0.0, 0.0, 0.93)
 
 
 def _facets(vertices: Floats, cells: int) -> Floats:

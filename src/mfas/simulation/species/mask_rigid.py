@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mfas.simulation.species._worn import WornProp, holes, over, victim_head
+from mfas.simulation.species._worn import WornProp, holes, nir_detail, over, victim_head
 from mfas.simulation.stage import Prop, Stage
 
 
@@ -25,10 +25,10 @@ class MaskRigid:
         texture[..., :3] = np.clip(soft * paint, 0, 0.9)
         skin_like = stage.quality > 0.6
         level = rng.uniform(0.42, 0.66) if skin_like else rng.uniform(0.2, 0.9)
-        detail = texture[..., 3] / max(float(np.median(texture[..., 3])), 0.05)
+        detail = nir_detail(victim)
         texture[..., 3] = np.clip(level * (1 + rng.uniform(0.2, 0.9) * (detail - 1)), 0.05, 0.9)
         texture[..., 4] = rng.uniform(0.06, 0.4)
         alpha = holes(victim, ("eyes",) if rng.random() < 0.6 else (), 0.75)
         texture[..., 5] = alpha * victim.regions["face"]
         return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], rng.uniform(15, 45),
-                        0.05, 0.0)  # fmt: skip
+                        0.05, 0.0, 0.93)  # fmt: skip

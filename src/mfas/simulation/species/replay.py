@@ -40,7 +40,7 @@ class ScreenProp:
         """Screen, frame, hands, person behind."""
         held = self.sheet
         out = [
-            Part("screen", moment.put(held.sheet), held.texture, emissive=True, two_sided=True, exponent=260.0),
+            Part("screen", moment.put(held.sheet), held.texture, emissive=True, two_sided=True, exponent=700.0),
             Part("frame", moment.put(self.frame), self.frame_texture, two_sided=True, exponent=80.0),
         ]
         if held.hands:
@@ -87,7 +87,7 @@ class _Replay:
         held = HeldSheet(stage, screen, texture, box, face_mm, False, behind_mm=rng.uniform(60, 320),
                          hands=device is not _LAPTOP and rng.random() < 0.8, person=device is not _LAPTOP)  # fmt: skip
         dark = rng.uniform(0.01, 0.06) if rng.random() < 0.75 else rng.uniform(0.3, 0.7)
-        return ScreenProp(held, frame, plain((dark, dark, dark), rng.uniform(0.04, 0.3), 0.15), face_mm)
+        return ScreenProp(held, frame, plain((dark, dark, dark), rng.uniform(0.03, 0.2), 0.1), face_mm)
 
     def _emission(self, picture: Floats, stage: Stage) -> Floats:
         """Light of the screen (h, w, 6): tone, black level, moire of two pixel grids, refresh bands."""
