@@ -105,7 +105,7 @@ def test_tpr_below_one_attack_is_null_with_a_note():
     assert found.tpr_at_fpr_1pct is not None
     assert found.tpr_at_fpr_0_1pct is None
     assert "tpr_at_fpr_0_1pct" not in found.intervals
-    assert "tpr_at_fpr_0_1pct is not defined: it needs at least 1000 attacks, there are 200." in found.notes
+    assert "TPR at FPR 0.1 % (tpr_at_fpr_0_1pct) is not defined: it needs 1000 attacks, there are 200." in found.notes
 
 
 def test_intervals_say_when_they_are_over_presentations():

@@ -202,7 +202,8 @@ def _notes(
     count = sum(group.size for group in groups.values())
     if genuine.size and groups:
         notes += [
-            f"{name} is not defined: it needs at least {round(1 / target)} attacks, there are {count}."
+            f"TPR at FPR {100 * target:g} % ({name}) is not defined: "
+            f"it needs {round(1 / target)} attacks, there are {count}."
             for name, target in TPR_TARGETS.items()
             if not _check.allowed_errors(target, count)
         ]

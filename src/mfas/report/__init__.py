@@ -1,1 +1,16 @@
-""""""
+"""Figures and self-contained HTML pages from plain data."""
+
+from mfas.report.data import ReportData, ScoreGroup, Tile, Timeline
+from mfas.report.evaluation_page import build_evaluation, write_evaluation
+from mfas.report.page import build_report, write_report
+
+__all__ = [
+    "ReportData",
+    "ScoreGroup",
+    "Tile",
+    "Timeline",
+    "build_evaluation",
+    "build_report",
+    "write_evaluation",
+    "write_report",
+]
