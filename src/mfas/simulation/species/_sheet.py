@@ -10,8 +10,13 @@ from mfas.simulation.species._portrait import SIZE, Portrait, portrait
 from mfas.simulation.stage import Stage
 
 
-def held_print(stage: Stage, *, bend: float = 0.0, bend_axis_deg: float = 90.0, cut: tuple[str, ...] = ()) -> HeldSheet:
-    """Print the victim, cut out the regions named in ``cut``, and hold it up with curvature ``bend`` (1/mm)."""
+def held_print(
+    stage: Stage, *, bend: float = 0.0, bend_axis_deg: float = 90.0, cut: tuple[str, ...] = (), mould: float = 0.0
+) -> HeldSheet:
+    """Print the victim, cut out the regions named in ``cut``, and hold it up with curvature ``bend`` (1/mm).
+
+    ``mould`` in [0, 1] is how far it takes the relief of the face behind it.
+    """
     rng = stage.rng("sheet")
     fraction = rng.uniform(0.48, 0.76)
     photo = portrait(stage, fraction)
@@ -31,13 +36,23 @@ def held_print(stage: Stage, *, bend: float = 0.0, bend_axis_deg: float = 90.0, 
     crease = (1 - stage.quality) * rng.uniform(0, 5)
     x, y = mesh.vertices[:, 0] / 60, mesh.vertices[:, 1] / 60
     wave = np.sin(x * rng.uniform(0.6, 1.6) + rng.uniform(0, 6)) * np.sin(y * rng.uniform(0.4, 1.2) + rng.uniform(0, 6))
-    mesh.vertices[:, 2] += crease * wave + 85
+    mesh.vertices[:, 2] += crease * wave + 85 + mould * _relief(mesh.uv, box, face_mm)
     mesh.vertices[:, 1] += -(1 - 2 * (box[1] + box[3]) / 2) * height * pixel_mm / 2 - 20
     tilt = rotation(rng.normal(0, 5), rng.normal(0, 7), rng.normal(0, 3))
     mesh.vertices[:] = mesh.vertices @ tilt.T
     worn = bool(cut)
     return HeldSheet(stage, mesh, texture, box, face_mm, bool(cut), behind_mm=rng.uniform(0, 10) if worn else
                      rng.uniform(30, 220), hands=rng.random() < (0.4 if worn else 0.75))  # fmt: skip
+
+
+def _relief(uv: Floats, box: tuple[float, float, float, float], face_mm: float) -> Floats:
+    """What is left of a face under paper (mm): a nose, two hollows, a mouth, where the picture has them."""
+    x = ((uv[:, 0] - box[0]) / (box[2] - box[0]) - 0.5) * 0.74 * face_mm
+    y = ((uv[:, 1] - box[1]) / (box[3] - box[1])) * face_mm
+    nose = 20 * np.exp(-0.5 * ((x / 13) ** 2 + ((y - 0.57 * face_mm) / 20) ** 2))
+    eyes = -7 * np.exp(-0.5 * (((np.abs(x) - 32) / 15) ** 2 + ((y - 0.38 * face_mm) / 11) ** 2))
+    mouth = 6 * np.exp(-0.5 * ((x / 26) ** 2 + ((y - 0.76 * face_mm) / 14) ** 2))
+    return np.asarray(nose + eyes + mouth, np.float32)
 
 
 def _opening(photo: Portrait, cut: tuple[str, ...]) -> Floats:

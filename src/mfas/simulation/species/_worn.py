@@ -26,6 +26,7 @@ class WornProp:
     wrap: float
     mobility: float
     inner: float = 1.0
+    eyes_only: bool = False
 
     def parts(self, moment: Moment) -> Sequence[Part]:
         """Mask, presenter's head, shoulders."""
@@ -37,9 +38,13 @@ class WornProp:
             mesh = Mesh(moved.astype(np.float32), mesh.faces, mesh.uv)
         placed = moment.put(mesh, self.victim.neck)
         mask = Part("mask", placed, self.texture, holes=True, exponent=self.exponent, wrap=self.wrap, two_sided=True)
+        if self.eyes_only:
+            texture = own.texture.copy()
+            texture[..., 5] = own.regions["eyes"] > 0
+            own = replace(own, texture=texture)
         return [
             mask,
-            _shrunk(head_part(own, moment, "presenter"), self.inner, moment),
+            _shrunk(replace(head_part(own, moment, "presenter"), holes=self.eyes_only), self.inner, moment),
             torso(self.stage, moment, self.stage.presenter),
         ]
 
@@ -52,7 +57,7 @@ _EYE_ROW = 0.484
 
 
 def _shrunk(part: Part, factor: float, moment: Moment) -> Part:
-    """The presenter's head drawn in, so that thick material covers it all around."""
+    """The presenter's head drawn in, so that the material covers it all around."""
     if factor == 1.0:
         return part
     middle = np.array([moment.offset[0], 0, moment.offset[2] - 30], np.float32)

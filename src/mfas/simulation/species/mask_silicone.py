@@ -31,4 +31,4 @@ class MaskSilicone:
         texture[..., 4] = np.maximum(texture[..., 4], rng.uniform(0.05, 0.2))
         texture[..., 5] = holes(victim, ("eyes",), 0.8)
         return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 14.0, 0.2,
-                        rng.uniform(0.15, 0.45), 0.93)  # fmt: skip
+                        rng.uniform(0.15, 0.45), 0.95, True)  # fmt: skip

@@ -7,7 +7,10 @@ from mfas.simulation.stage import Prop, Stage
 
 
 class PrintCurved:
-    """Bent about a near-vertical axis with a radius from that of a head (85 mm, careful) to 300 mm."""
+    """Bent about a near-vertical axis with a radius from that of a head (85 mm, careful) to 300 mm.
+
+    Careful attackers press it against a face, which gives it a soft nose and eye hollows.
+    """
 
     name = "print_curved"
 
@@ -15,4 +18,5 @@ class PrintCurved:
         """Print and bend."""
         rng = stage.rng("bend")
         radius = 85 + (1 - stage.quality) * 160 * rng.uniform(0.3, 1.3)
-        return held_print(stage, bend=1 / radius, bend_axis_deg=90 + rng.normal(0, 8))
+        mould = stage.quality * rng.uniform(0, 1) if rng.random() < 0.7 else 0.0
+        return held_print(stage, bend=1 / radius, bend_axis_deg=90 + rng.normal(0, 8), mould=mould)
