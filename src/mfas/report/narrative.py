@@ -100,7 +100,9 @@ def caveats(data: ReportData, pairs: list[Pair]) -> list[str]:
     counts = sorted({run["n_subjects"] for run in data.runs if run.get("n_subjects")})
     if counts:
         people = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        found.append(f"They rest on {people} subjects per run; intervals are over subjects.")
+        units = {i.get("unit") for run in data.runs for i in (run.get("intervals") or {}).values()} - {None}
+        over = f"; intervals are over {_text.listing(sorted(f'{unit}s' for unit in units))}" if units else ""
+        found.append(f"They rest on {people} {'subject' if people == '1' else 'subjects'} per run{over}.")
     elif data.runs:
         found.append("Subjects are not known, so intervals are over presentations and may be too narrow.")
     if pairs and all(p.seeds == 1 for p in pairs):

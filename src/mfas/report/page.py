@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mfas._files import write_text
-from mfas.core import MODALITIES
+from mfas.core import MODALITIES, Outcome
 from mfas.report import _text, figures, narrative, tables, timeline
 from mfas.report._images import data_uri
 from mfas.report._render import render
@@ -109,6 +109,7 @@ def _tile(tile: Tile) -> dict[str, Any]:
         "truth": "bona fide" if tile.label == "bona_fide" else _text.plain(tile.species or "attack"),
         "bona_fide": tile.label == "bona_fide",
         "outcome": tile.outcome,
+        "tone": "bad" if tile.error else "soft" if tile.decision == Outcome.NON_RESPONSE else "ok",
         "error": tile.error,
         "score": _text.decimal(tile.score, 2),
         "position": None if tile.score is None else f"{100 * tile.score:.1f}",
