@@ -184,11 +184,12 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """ISO/IEC 30107-3 figures with intervals from anyone's scores, as JSON and HTML."""
-    from mfas.benchmark.evaluation_run import EvaluateConfig, evaluate_scores
+    from mfas.benchmark.evaluation_run import EvaluateConfig, brief, evaluate_scores
 
     folder = out or scores.with_name(f"{scores.stem}.evaluation")
     given: dict[str, Any] = {"scores": scores, "threshold": threshold, "dev": dev, "out": folder}
-    show(evaluate_scores(EvaluateConfig.resolve(config, overrides or (), given)), json)
+    result = evaluate_scores(EvaluateConfig.resolve(config, overrides or (), given))
+    show(result if json else brief(result), json)
 
 
 def fail(sentence: str) -> NoReturn:

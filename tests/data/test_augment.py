@@ -8,7 +8,7 @@ from mfas.core import MODALITIES, Batch, CaptureIds, Modality
 from mfas.data.augment import Augment, AugmentConfig
 
 SPEC = Preprocess(size=64)
-STILL = dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0)
+STILL = {name: 0.0 for name in AugmentConfig.model_fields if name != "enabled"}
 
 
 def batch(count: int = 6) -> Batch:

@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from mfas._files import write_json
-from mfas.benchmark.results import metrics_of
+from mfas.benchmark.results import metrics_of, score_group
 from mfas.config import Config, environment, write_resolved
 from mfas.data.scores import ScoreTable, bona_fide_and_attacks, read_scores, split
 from mfas.errors import ScoreError
+from mfas.metrics.summary import METRIC_NAMES
 from mfas.metrics.thresholds import equal_error_threshold
 from mfas.report.evaluation_page import write_evaluation
 
@@ -51,7 +52,15 @@ def evaluate_scores(config: EvaluateConfig) -> dict[str, Any]:
         metrics = metrics_of(rows, threshold, seed=config.seed, draws=config.draws)
         name = _name(keys)
         page = config.out / f"{name}.html"
-        write_evaluation(metrics, bona_fide_and_attacks(rows), page, f"{config.scores.name} {_title(keys)}".strip())
+        title = f"{config.scores.name} {_title(keys)}".strip()
+        write_evaluation(
+            metrics,
+            score_group(rows, config.scores.stem, threshold),
+            page,
+            title,
+            command=f"mfas evaluate {config.scores.name}",
+            environment=environment(),
+        )
         identity = dict(zip(("site", "missing", "model", "method", "seed"), keys, strict=True))
         runs.append(
             {**identity, "unit": config.unit, "threshold_origin": origin, "page": page.name, **metrics.to_dict()}
@@ -60,6 +69,33 @@ def evaluate_scores(config: EvaluateConfig) -> dict[str, Any]:
     write_json(config.out / "evaluation.json", result)
     write_resolved(config, config.out, "evaluate")
     return result
+
+
+def brief(result: dict[str, Any]) -> dict[str, Any]:
+    """The result as a person at a terminal wants it: one line per figure, in percent, with its interval."""
+    runs = [
+        {key: run[key] for key in _SHOWN_KEYS if run[key] not in ("", None)} | _figures(run) for run in result["runs"]
+    ]
+    return {"runs": runs}
+
+
+_SHOWN_KEYS = ("site", "missing", "model", "method", "threshold", "n_bona_fide", "n_attack", "n_subjects", "page")
+
+
+def _figures(run: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name in METRIC_NAMES:
+        if name == "apcer_by_species":
+            cells = (run[name] or {}).items()
+            shown[name] = {key: _percent(value, run["intervals"].get(f"{name}.{key}")) for key, value in cells}
+        else:
+            shown[name] = "-" if run[name] is None else _percent(run[name], run["intervals"].get(name))
+    return shown | ({"notes": run["notes"]} if run["notes"] else {})
+
+
+def _percent(value: float, interval: dict[str, Any] | None) -> str:
+    span = f" [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]" if interval else ""
+    return f"{100 * value:.1f} %{span}"
 
 
 def _threshold(config: EvaluateConfig) -> tuple[float | None, str]:

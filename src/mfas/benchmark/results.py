@@ -9,6 +9,7 @@ from typing import Any
 from mfas.data.scores import ScoreTable, bona_fide_and_attacks
 from mfas.metrics.paired import Difference, paired_bootstrap
 from mfas.metrics.summary import Metrics, evaluate
+from mfas.report.data import ScoreGroup
 
 
 def metrics_of(scores: ScoreTable, threshold: float | None, *, seed: int = 0, draws: int = 2000) -> Metrics:
@@ -25,6 +26,22 @@ def metrics_of(scores: ScoreTable, threshold: float | None, *, seed: int = 0, dr
         non_response=silent,
         seed=seed,
         draws=draws,
+    )
+
+
+def score_group(scores: ScoreTable, name: str, threshold: float | None) -> ScoreGroup:
+    """What curves and histograms are drawn from: one run's presentations."""
+    parts = bona_fide_and_attacks(scores)
+    named = parts.unit == "subject"
+    return ScoreGroup(
+        name=name,
+        missing=str(scores.table.column("missing")[0].as_py()),
+        method=str(scores.table.column("method")[0].as_py()),
+        bona_fide=parts.bona_fide,
+        attacks={n: values for n, values in parts.attacks.items() if len(values)},
+        threshold=threshold,
+        bona_fide_subjects=parts.bona_fide_units.tolist() if named else None,
+        attack_subjects={n: u.tolist() for n, u in parts.attack_units.items() if len(u)} if named else None,
     )
 
 
@@ -61,7 +78,7 @@ def compare(before: ScoreTable, after: ScoreTable, threshold: float, metric: str
 
 
 def with_differences(rows: Iterable[dict[str, Any]], tables: Mapping[tuple[str, str], ScoreTable]) -> None:
-    """Add ``difference`` (hter, against ``source`` under the same pattern) to every adapted row, in place.
+    """Add ``hter_difference`` (hter, against ``source`` under the same pattern) to every adapted row, in place.
 
     ``tables`` maps (method, missing) to the captures of that run.
     """
@@ -69,4 +86,4 @@ def with_differences(rows: Iterable[dict[str, Any]], tables: Mapping[tuple[str, 
         if row["method"] != "source" and row["hter"] is not None:
             before = tables["source", row["missing"]]
             found = compare(before, tables[row["method"], row["missing"]], row["threshold"])
-            row["difference"] = asdict(found)
+            row["hter_difference"] = asdict(found)

@@ -16,7 +16,7 @@ from mfas.benchmark.sources import read_sources
 from mfas.card import Card, Preprocess
 from mfas.config import Config, environment, write_resolved
 from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, Label
-from mfas.data.augment import Augment
+from mfas.data.augment import Augment, AugmentConfig
 from mfas.data.dataset import CachedTensors
 from mfas.data.manifest import Manifest
 from mfas.errors import ManifestError
@@ -38,7 +38,7 @@ class TrainConfig(Config):
     preprocess: Preprocess = Preprocess.model_validate({})
     loop: LoopConfig = LoopConfig.model_validate({})
     batch_size: int = Field(48, ge=2)
-    augment: bool = True
+    augment: AugmentConfig = AugmentConfig.model_validate({})
     balance: float = Field(0.5, ge=0, le=1, description="0 = groups as in the data, 1 = all (site, species) alike")
     seed: int = Field(0, ge=0)
     threads: int = Field(0, ge=0, description="0 = as many as torch chooses")
@@ -98,16 +98,14 @@ class _Epochs:
         self._weights = balanced_weights(
             self._bona_fide, part.column("site").astype(str), part.column("species").astype(str), config.balance
         )
-        self._augment = Augment(config.preprocess, config.seed) if config.augment else None
+        self._augment = Augment(config.preprocess, config.seed, config.augment)
         self.steps = max(1, len(data) // config.batch_size)
 
     def __call__(self, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
         config = self._config
         order = epoch_order(self._weights, self.steps * config.batch_size, config.seed, epoch)
         for chosen in order.reshape(self.steps, config.batch_size):
-            batch = self._data.batch(torch.from_numpy(chosen))
-            if self._augment is not None:
-                batch = self._augment(batch)
+            batch = self._augment(self._data.batch(torch.from_numpy(chosen)))
             yield batch, torch.from_numpy(self._bona_fide[chosen].astype(np.float32))
 
 

@@ -6,43 +6,51 @@ Every draw comes from one `torch.Generator`, so a run can be repeated. Geometry 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from kornia.geometry.transform import warp_affine
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from mfas.card import Preprocess
+from mfas.config import Config
 from mfas.core import Batch, Modality
 
 
-@dataclass(frozen=True, slots=True)
-class AugmentConfig:
-    """Largest disturbance of each kind; 0 switches one off.
+class AugmentConfig(Config):
+    """Largest disturbance of each kind; 0 switches one off, ``enabled`` all of them.
 
-    Geometry: flip probability, degrees, scale and shift as shares. RGB: brightness, contrast, saturation as shares,
-    hue in radians, noise as a share of the range, blur probability. Depth: relief scale as a share, offset and noise
-    in metres, probability of a further hole. IR: gain and gamma as shares, noise as a share of the face's level.
+    Geometry: flip probability, degrees, scale and shift as shares. RGB: brightness, contrast, saturation as shares, hue in
+    radians, noise as a share of the range, blur probability. Depth: relief scale as a share, offset and noise in metres,
+    probability of smoothing, of a further hole, of a background that is not measured; largest share of lost pixels. IR:
+    gain and gamma as shares, noise and ambient light as a share of the face's level, blur probability.
     """
 
-    flip: float = 0.5
-    rotate_deg: float = 12.0
-    scale: float = 0.10
-    translate: float = 0.06
-    brightness: float = 0.25
-    contrast: float = 0.25
-    saturation: float = 0.25
-    hue: float = 0.12
-    rgb_noise: float = 0.02
-    blur: float = 0.25
-    depth_scale: float = 0.08
-    depth_offset_m: float = 0.01
-    depth_noise_m: float = 0.002
-    hole: float = 0.3
-    ir_gain: float = 0.25
-    ir_gamma: float = 0.2
-    ir_noise: float = 0.03
+    enabled: bool = True
+    flip: float = Field(0.5, ge=0, le=1)
+    rotate_deg: float = Field(12.0, ge=0, le=180)
+    scale: float = Field(0.10, ge=0, lt=1)
+    translate: float = Field(0.06, ge=0, lt=1)
+    brightness: float = Field(0.4, ge=0, le=1)
+    contrast: float = Field(0.4, ge=0, le=1)
+    saturation: float = Field(0.5, ge=0, le=1)
+    hue: float = Field(0.2, ge=0)
+    rgb_noise: float = Field(0.05, ge=0)
+    blur: float = Field(0.4, ge=0, le=1)
+    depth_scale: float = Field(0.2, ge=0, lt=1)
+    depth_offset_m: float = Field(0.015, ge=0)
+    depth_noise_m: float = Field(0.006, ge=0)
+    depth_blur: float = Field(0.5, ge=0, le=1)
+    hole: float = Field(0.3, ge=0, le=1)
+    lost_pixels: float = Field(0.05, ge=0, lt=1)
+    background_off: float = Field(0.4, ge=0, le=1)
+    ir_gain: float = Field(0.4, ge=0, lt=1)
+    ir_gamma: float = Field(0.4, ge=0, lt=1)
+    ir_noise: float = Field(0.08, ge=0)
+    ir_ambient: float = Field(0.3, ge=0)
+    ir_blur: float = Field(0.4, ge=0, le=1)
 
 
 class Augment:
@@ -50,13 +58,15 @@ class Augment:
 
     def __init__(self, spec: Preprocess, seed: int = 0, config: AugmentConfig | None = None) -> None:
         self.spec = spec
-        self.config = config or AugmentConfig()
+        self.config = config or AugmentConfig.model_validate({})
         self.generator = torch.Generator().manual_seed(seed)
         self._mean = torch.tensor(spec.rgb_mean).view(1, 3, 1, 1)
         self._std = torch.tensor(spec.rgb_std).view(1, 3, 1, 1)
 
     def __call__(self, batch: Batch) -> Batch:
         """A new batch of the same captures; the one given is left as it was."""
+        if not self.config.enabled:
+            return batch
         count = len(batch)
         matrix = self._matrices(count)
         images: dict[Modality, Tensor] = {}
@@ -106,9 +116,7 @@ class Augment:
         offset = (offset + torch.einsum("bij,j->bi", matrix, mean) - mean) / std
         matrix = matrix * std.view(1, 1, 3) / std.view(1, 3, 1)
         x = torch.baddbmm(offset.unsqueeze(-1), matrix, image.flatten(2)).view_as(image)
-        soft = torch.rand(count, generator=generator) < config.blur
-        if bool(soft.any()):
-            x[soft] = functional.avg_pool2d(x[soft], 3, 1, 1, count_include_pad=False)
+        x = _soften(x, config.blur, generator)
         strength = torch.rand((count, 1, 1, 1), generator=generator) * config.rgb_noise
         x.addcmul_(torch.randn(x.shape, generator=generator), strength / self._std)
         return torch.clamp(x, -self._mean / self._std, (1 - self._mean) / self._std)
@@ -120,9 +128,25 @@ class Augment:
         draw = _signed((2, count, 1, 1, 1), generator)
         strength = torch.rand((count, 1, 1, 1), generator=generator) * config.depth_noise_m * unit
         depth = depth * (1 + draw[0] * config.depth_scale) + draw[1] * config.depth_offset_m * unit
+        depth = self._smooth_relief(depth * valid, valid, generator)
         depth = depth.addcmul_(torch.randn(depth.shape, generator=generator), strength).clamp_(-1.0, 1.0)
+        lost = torch.rand((count, 1, 1, 1), generator=generator) * config.lost_pixels
+        valid = valid * (torch.rand(depth.shape, generator=generator) >= lost)
         valid = valid * ~self._holes(count, image.shape[-1], generator)
+        far = torch.rand((count, 1, 1, 1), generator=generator) < config.background_off
+        valid = valid * ~(far & (depth > 0.9))
         return torch.cat([depth * valid, valid], dim=1)
+
+    def _smooth_relief(self, depth: Tensor, valid: Tensor, generator: torch.Generator) -> Tensor:
+        """Average over measured neighbours, for some captures: what stereo matching does to relief."""
+        chosen = torch.rand(depth.shape[0], generator=generator) < self.config.depth_blur
+        if not bool(chosen.any()):
+            return depth
+        total = functional.avg_pool2d(depth[chosen], 5, 1, 2)
+        share = functional.avg_pool2d(valid[chosen], 5, 1, 2)
+        depth = depth.clone()
+        depth[chosen] = total / share.clamp_min(0.04)
+        return depth
 
     def _holes(self, count: int, size: int, generator: torch.Generator) -> Tensor:
         """Bool ``[B, 1, S, S]``: at most one ellipse per capture, up to a third of the image wide."""
@@ -137,13 +161,23 @@ class Augment:
         config, spec, count = self.config, self.spec, image.shape[0]
         draw = _signed((2, count, 1, 1, 1), generator)
         x = image.mul(spec.ir_std).add_(spec.ir_mean).clamp_(1e-6, spec.ir_clip).div_(spec.ir_clip)
+        x = _soften(x, config.ir_blur, generator)
         x = x.pow_(1 + draw[1] * config.ir_gamma).mul_(spec.ir_clip * (1 + draw[0] * config.ir_gain))
+        x = x.add_(torch.rand((count, 1, 1, 1), generator=generator) * config.ir_ambient)
         strength = torch.rand((count, 1, 1, 1), generator=generator) * config.ir_noise
         x = x.addcmul_(torch.randn(x.shape, generator=generator), strength).clamp_(0.0, spec.ir_clip)
         return x.sub_(spec.ir_mean).div_(spec.ir_std)
 
     def _signed(self, count: int) -> Tensor:
         return _signed((count,), self.generator)
+
+
+def _soften(x: Tensor, chance: float, generator: torch.Generator) -> Tensor:
+    """A 3 x 3 box blur for some captures of ``[B, C, S, S]``."""
+    chosen = torch.rand(x.shape[0], generator=generator) < chance
+    if bool(chosen.any()):
+        x[chosen] = functional.avg_pool2d(x[chosen], 3, 1, 1, count_include_pad=False)
+    return x
 
 
 def _signed(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
