@@ -59,7 +59,7 @@ class Card(Config):
     model: str
     architecture: dict[str, Any] = Field(default_factory=dict)
     modalities: tuple[Modality, ...] = MODALITIES
-    preprocess: Preprocess = Preprocess.model_validate({})
+    preprocess: Preprocess = Preprocess()
     thresholds: dict[str, float] = Field(default_factory=dict)
     gate: dict[str, float] = Field(default_factory=dict)
     sources: tuple[str, ...] = ()

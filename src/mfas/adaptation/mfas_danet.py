@@ -43,8 +43,8 @@ class MfasDanetSettings(Config):
     anchor: float = Field(0.01, ge=0, lt=1, description="pull towards the source per update")
     weight_heads: float = Field(0.5, ge=0)
     weight_partial: float = Field(0.5, ge=0)
-    gate: GateSettings = GateSettings.model_validate({})
-    weight: WeightSettings = WeightSettings.model_validate({})
+    gate: GateSettings = GateSettings()
+    weight: WeightSettings = WeightSettings()
 
     @model_validator(mode="after")
     def _memory_large_enough(self) -> MfasDanetSettings:

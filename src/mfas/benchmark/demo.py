@@ -67,8 +67,8 @@ class _Run:
 def run_demo(config: DemoConfig, say: Callable[[str], None]) -> dict[str, Any]:
     """Simulate, train on the sources, adapt to the target under every pattern, evaluate, report.
 
-    Writes ``report.html``, ``results.json``, ``scores.parquet`` and everything they were made from under ``out``. ``say``
-    gets one line per stage. Returns a JSON-safe summary.
+    Writes ``report.html``, ``results.json``, ``scores.parquet`` and everything they were made from under ``out``.
+    ``say`` gets one line per stage. Returns a JSON-safe summary.
     """
     start = perf_counter()
     config.out.mkdir(parents=True, exist_ok=True)

@@ -35,10 +35,10 @@ class TrainConfig(Config):
     out: Path
     model: str = "mfas_danet"
     architecture: dict[str, Any] = Field(default_factory=dict)
-    preprocess: Preprocess = Preprocess.model_validate({})
-    loop: LoopConfig = LoopConfig.model_validate({})
+    preprocess: Preprocess = Preprocess()
+    loop: LoopConfig = LoopConfig()
     batch_size: int = Field(48, ge=2)
-    augment: AugmentConfig = AugmentConfig.model_validate({})
+    augment: AugmentConfig = AugmentConfig()
     balance: float = Field(0.5, ge=0, le=1, description="0 = groups as in the data, 1 = all (site, species) alike")
     seed: int = Field(0, ge=0)
     threads: int = Field(0, ge=0, description="0 = as many as torch chooses")

@@ -58,7 +58,7 @@ class Augment:
 
     def __init__(self, spec: Preprocess, seed: int = 0, config: AugmentConfig | None = None) -> None:
         self.spec = spec
-        self.config = config or AugmentConfig.model_validate({})
+        self.config = config or AugmentConfig()
         self.generator = torch.Generator().manual_seed(seed)
         self._mean = torch.tensor(spec.rgb_mean).view(1, 3, 1, 1)
         self._std = torch.tensor(spec.rgb_std).view(1, 3, 1, 1)
