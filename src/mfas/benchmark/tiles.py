@@ -11,7 +11,7 @@ from mfas.report.data import Tile
 
 
 def pick_tiles(scores: ScoreTable, manifest: Manifest, threshold: float, per_group: int = 6) -> list[Tile]:
-    """``per_group`` captures of bona fide and of each species, evenly spaced by score, errors among them as they fall."""
+    """``per_group`` captures of bona fide and of each species, evenly spaced by score: errors show as they fall."""
     row_of = {name: i for i, name in enumerate(manifest.column("capture_id").tolist())}
     score, species = scores.column("score"), scores.column("species")
     names, missing = scores.column("capture_id"), str(scores.column("missing")[0])

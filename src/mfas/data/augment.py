@@ -22,10 +22,10 @@ from mfas.core import Batch, Modality
 class AugmentConfig(Config):
     """Largest disturbance of each kind; 0 switches one off, ``enabled`` all of them.
 
-    Geometry: flip probability, degrees, scale and shift as shares. RGB: brightness, contrast, saturation as shares, hue in
-    radians, noise as a share of the range, blur probability. Depth: relief scale as a share, offset and noise in metres,
-    probability of smoothing, of a further hole, of a background that is not measured; largest share of lost pixels. IR:
-    gain and gamma as shares, noise and ambient light as a share of the face's level, blur probability.
+    Geometry: flip probability, degrees, scale and shift as shares. RGB: brightness, contrast, saturation as shares,
+    hue in radians, noise as a share of the range, blur probability. Depth: relief scale as a share, offset and noise
+    in metres, probability of smoothing, of a further hole, of a background that is not measured; largest share of lost
+    pixels. IR: gain and gamma as shares, noise and ambient light as a share of the face's level, blur probability.
     """
 
     enabled: bool = True

@@ -1,1 +1,1 @@
-""""""
+"""Models for devices without torch."""
