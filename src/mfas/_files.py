@@ -31,6 +31,18 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """Create a folder to write to, parents included; `InputError` when that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"expected a folder to write to, got a file: {path}") from None
+    except OSError as reason:
+        raise InputError(f"expected a folder to write to, cannot make {path} ({reason.strerror})") from None
+    if not os.access(path, os.W_OK):
+        raise InputError(f"expected a folder to write to, got a read-only one: {path}")
+
+
 def write_text(target: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(target) as temporary:

@@ -56,6 +56,9 @@ def data_simulate(
     count: Annotated[int | None, typer.Option("--count", help="Number of captures.")] = None,
     seed: Seed = None,
     out: Out = None,
+    head_model: Annotated[
+        Path | None, typer.Option("--head-model", help="GLB file of a scanned head, its picture beside it.")
+    ] = None,
     workers: Workers = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -65,7 +68,7 @@ def data_simulate(
     with needs("mfas data simulate"):
         from mfas.benchmark.data_runs import SimulateConfig, simulate_site
 
-        given = {"site": site, "count": count, "seed": seed, "out": out, "workers": workers}
+        given = {"site": site, "count": count, "seed": seed, "out": out, "workers": workers, "head_model": head_model}
         resolved = SimulateConfig.resolve(config, overrides or (), given)
         with progress_bar("simulating", "captures") as advance:
             show(simulate_site(resolved, advance), json)
@@ -90,17 +93,23 @@ def data_check(
 def data_crop(
     manifest: Annotated[Path, typer.Argument(help="Manifest, Parquet or CSV.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for crops and the new manifest.")],
-    scale: Annotated[float, typer.Option(help="Side of the square over the longer side of the face box.")] = 1.3,
+    scale: Annotated[
+        float | None, typer.Option(help="Side of the square over the longer side of the face box (default: 1.3).")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Resize to this many pixels (default: as they are).")] = None,
     yunet: Yunet = None,
     workers: Workers = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
     json: AsJson = False,
 ) -> None:
     """Write face crops of a whole manifest once, and a manifest of the crops."""
-    from mfas.benchmark.data_runs import crop
+    from mfas.benchmark.data_runs import CropConfig, crop
 
+    given = {"manifest": manifest, "out": out, "scale": scale, "size": size, "yunet": yunet, "workers": workers}
+    resolved = CropConfig.resolve(config, overrides or (), given)
     with progress_bar("cropping", "captures") as advance:
-        show(crop(manifest, out, scale=scale, size=size, yunet=yunet, workers=workers or 2, progress=advance), json)
+        show(crop(resolved, advance), json)
 
 
 @app.command()
@@ -192,6 +201,19 @@ def evaluate(
     show(result if json else brief(result), json)
 
 
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""A wrong option or argument; typer does not name this class in the same place in every version."""
+
+
+def _refuse(error: Any) -> NoReturn:
+    sentence = error.format_message().strip().rstrip(".")
+    if "\n" in sentence:  # the help text, for a command line that names nothing
+        error.show()
+        raise SystemExit(2)
+    path = error.ctx.command_path if error.ctx else "mfas"
+    fail(f"{sentence[:1].lower()}{sentence[1:]}; see {path} --help")
+
+
 def fail(sentence: str) -> NoReturn:
     """Print one sentence on standard error and exit with code 2."""
     sys.stderr.write(f"mfas: {sentence}\n")
@@ -201,9 +223,12 @@ def fail(sentence: str) -> NoReturn:
 def main() -> None:
     """Entry point: errors a user can meet become one sentence and exit code 2."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except MfasError as error:
         fail(str(error))
+    except _UsageError as error:
+        _refuse(error)
     except KeyboardInterrupt:
         sys.stderr.write("mfas: interrupted\n")
         raise SystemExit(130) from None
+    raise SystemExit(code if isinstance(code, int) else 0)

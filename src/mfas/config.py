@@ -66,12 +66,14 @@ def parse(cls: type[ConfigT], values: Mapping[str, Any], origin: str) -> ConfigT
         return cls.model_validate(dict(values))
     except ValidationError as reason:
         fault = reason.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"]) or "(whole)"
+        key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             raise ConfigError(f"{origin}: unknown key '{key}'") from None
+        if fault["type"] == "missing":
+            raise ConfigError(f"{origin}: expected a value for '{key}', got none") from None
         message = fault["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(fault["input"], dict) or fault["type"] == "missing" else f", got {fault['input']!r}"
-        raise ConfigError(f"{origin}: '{key}': {message}{shown}") from None
+        shown = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
+        raise ConfigError(f"{origin}: '{key}': {message}{shown}" if key else f"{origin}: {message}") from None
 
 
 def write_resolved(config: BaseModel, directory: Path, verb: str, **facts: Any) -> None:

@@ -45,12 +45,18 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_REGISTRY))
 
 
-def create(name: str, model: FasModel, card: Card, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Adapter:
-    """Wrap ``model`` in the method ``name``; unknown names and settings are refused by name."""
+def method_class(name: str) -> AdapterClass:
+    """The class behind ``name``; `ConfigError` lists what there is."""
     _discover()
     if name not in _REGISTRY:
         raise ConfigError(f"expected a method out of {', '.join(sorted(_REGISTRY))}, got '{name}'")
     cls: AdapterClass = _REGISTRY[name]
+    return cls
+
+
+def create(name: str, model: FasModel, card: Card, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Adapter:
+    """Wrap ``model`` in the method ``name``; unknown names and settings are refused by name."""
+    cls = method_class(name)
     return cls(model, card, parse(cls.Settings, settings or {}, f"settings of {name}"), seed)
 
 

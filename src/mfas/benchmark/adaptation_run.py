@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pydantic import Field, field_validator
 
-from mfas._files import sha256
+from mfas._files import make_folder, sha256
 from mfas.adaptation.contract import Adapter, StepReport
 from mfas.adaptation.registry import create
 from mfas.adaptation.saving import load_state, save_state
@@ -69,6 +69,7 @@ def adapt(
     if not len(manifest):
         raise InputError(f"expected captures in {config.manifest}, got none (split {config.split or 'any'})")
     adapter = create(config.method, model, card, config.settings, config.seed)
+    make_folder(config.out)
     run = Progress(config.out, identity(config))
     if resume and run.finished():
         return _summary(config, adapter, run)

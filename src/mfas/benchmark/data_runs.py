@@ -8,9 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
+from mfas._files import make_folder
 from mfas.config import Config, write_resolved
 from mfas.data.cropping import crop_manifest
 from mfas.data.manifest import read_manifest
+from mfas.errors import InputError
 
 
 class SimulateConfig(Config):
@@ -21,15 +23,39 @@ class SimulateConfig(Config):
     out: Path
     seed: int = Field(0, ge=0)
     workers: int = Field(1, ge=1, le=256)
+    head_model: Path | None = Field(None, description="GLB file of a scanned head: every capture is this live person")
+    head_texture: Path | None = Field(None, description="its picture; default: color.jpg or NAME.jpg beside it")
+
+
+class CropConfig(Config):
+    """Configuration of `mfas data crop`. ``size`` None = crops keep the resolution of their source."""
+
+    manifest: Path
+    out: Path
+    scale: float = Field(1.3, ge=0.5, le=4.0)
+    size: int | None = Field(None, ge=16, le=4096)
+    yunet: Path | None = None
+    workers: int = Field(2, ge=1, le=256)
 
 
 def simulate_site(config: SimulateConfig, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-    """Write captures of a site; returns counts and the manifest's path. Raises `ConfigError` for a wrong site."""
-    from mfas.simulation import load_site, simulate
+    """Write captures of a site; returns counts and the manifest's path.
+
+    Raises `ConfigError` for a wrong site, `InputError` for a head model or an ``out`` that cannot be used.
+    """
+    from mfas.simulation import ScannedHead, load_site, simulate
 
     site = load_site(config.site)
+    head = ScannedHead(config.head_model, _texture(config)) if config.head_model is not None else None
+    make_folder(config.out)
     path = simulate(
-        site, count=config.count, seed=config.seed, out=config.out, workers=config.workers, progress=progress
+        site,
+        count=config.count,
+        seed=config.seed,
+        out=config.out,
+        head=head,
+        workers=config.workers,
+        progress=progress,
     )
     write_resolved(config, config.out, "data simulate", site=site.model_dump(mode="json"))
     manifest = read_manifest(path)
@@ -37,19 +63,36 @@ def simulate_site(config: SimulateConfig, progress: Callable[[int, int], None] |
     return {"manifest": str(path), "captures": len(manifest), "subjects": len(manifest.subjects()), **counts}
 
 
-def crop(
-    manifest: Path,
-    out: Path,
-    *,
-    scale: float,
-    size: int | None,
-    yunet: Path | None,
-    workers: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Crop a manifest; returns the new manifest's path and the captures without a face."""
-    report = crop_manifest(
-        read_manifest(manifest), out, scale=scale, size=size, yunet=yunet, workers=workers, progress=progress
+def _texture(config: SimulateConfig) -> Path:
+    """The picture named, or the one that lies beside the head model."""
+    if config.head_model is None or not config.head_model.is_file():
+        raise InputError(f"expected a GLB file of a head, found none at {config.head_model}")
+    if config.head_texture is not None:
+        return config.head_texture
+    for beside in (config.head_model.with_suffix(".jpg"), config.head_model.with_name("color.jpg")):
+        if beside.is_file():
+            return beside
+    raise InputError(
+        f"expected the head's picture as {config.head_model.stem}.jpg or color.jpg beside {config.head_model}, "
+        "found none; name it with --set head_texture=FILE"
     )
+
+
+def crop(config: CropConfig, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Crop a manifest; returns the new manifest's path and the captures without a face."""
+    manifest = read_manifest(config.manifest)
+    if not len(manifest):
+        raise InputError(f"expected captures in {config.manifest}, got none")
+    make_folder(config.out)
+    report = crop_manifest(
+        manifest,
+        config.out,
+        scale=config.scale,
+        size=config.size,
+        yunet=config.yunet,
+        workers=config.workers,
+        progress=progress,
+    )
+    write_resolved(config, config.out, "data crop")
     lost = [{"capture_id": item.capture_id, "reason": item.reason} for item in report.no_face]
     return {"manifest": str(report.path), "captures": report.captures, "no_face": lost}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,19 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from mfas._files import write_json
+from mfas._files import make_folder, write_json
+from mfas.adaptation.registry import method_class
 from mfas.benchmark.adaptation_run import AdaptConfig, adapt
 from mfas.benchmark.progress import SCORES_FILE, read_steps
 from mfas.benchmark.results import run_row, score_group, with_differences
 from mfas.benchmark.tiles import pick_tiles
 from mfas.benchmark.training_run import TrainConfig, train
 from mfas.card import Card
-from mfas.config import Config, environment, write_resolved
+from mfas.config import Config, environment, parse, write_resolved
 from mfas.core import MISSING_PATTERNS
 from mfas.data.manifest import Manifest, read_manifest
 from mfas.data.scores import ScoreTable, read_scores, write_scores
+from mfas.models.registry import model_class
 from mfas.report.data import ReportData, Timeline
 from mfas.report.page import write_report
 from mfas.simulation import SIMULATOR_VERSION, load_site, simulate
@@ -71,19 +74,15 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> dict[str, Any]:
     ``say`` gets one line per stage. Returns a JSON-safe summary.
     """
     start = perf_counter()
-    config.out.mkdir(parents=True, exist_ok=True)
+    training = _training(config)
+    plans = [_plan(config, method, missing) for missing in config.missing for method in config.methods]
+    make_folder(config.out)
     manifests = {name: _simulated(name, config, say) for name in (*config.sources, config.target)}
     say(f"training {config.model} on {', '.join(config.sources)}")
-    options = {"manifest": [manifests[name] for name in config.sources], "threads": config.threads}
-    model_dir = config.out / "model"
-    given = {**options, "out": model_dir, "model": config.model, "seed": config.seed, **config.training}
-    trained = train(TrainConfig.model_validate(given))
+    model_dir = training.out
+    trained = train(training)
     say(f"  {trained['epochs']} epochs, {trained['captures_per_second']:.0f} captures a second")
-    runs = [
-        _adapt(config, model_dir, manifests[config.target], method, missing, say)
-        for missing in config.missing
-        for method in config.methods
-    ]
+    runs = [_adapt(plan, say) for plan in plans]
     rows, tables = _evaluate(config, Card.read(model_dir), runs)
     result = {"runs": rows, "environment": environment() | {"simulator": SIMULATOR_VERSION}}
     write_scores(ScoreTable.concat(tables.values()), config.out / SCORES_FILE)
@@ -95,11 +94,46 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> dict[str, Any]:
     return {"report": str(config.out / "report.html"), "seconds": perf_counter() - start, "mean_hter": _means(rows)}
 
 
+def _training(config: DemoConfig) -> TrainConfig:
+    given = {
+        "manifest": [_site_folder(config, name) / "manifest.parquet" for name in config.sources],
+        "out": config.out / "model",
+        "model": config.model,
+        "seed": config.seed,
+        "threads": config.threads,
+    }
+    training = parse(TrainConfig, {**given, **config.training}, "training")
+    model_class(training.model)
+    return training
+
+
+def _plan(config: DemoConfig, method: str, missing: str) -> AdaptConfig:
+    settings = config.settings if method == config.model else {}
+    parse(method_class(method).Settings, settings, f"settings of {method}")
+    given = {
+        "model": config.out / "model",
+        "manifest": _site_folder(config, config.target) / "manifest.parquet",
+        "out": config.out / "runs" / f"{method}_{missing.replace(',', '-') or 'none'}_missing",
+        "method": method,
+        "missing": missing,
+        "settings": settings,
+        "batch_size": config.batch_size,
+        "seed": config.seed,
+        "threads": config.threads,
+        "checkpoint_every": 50,
+    }
+    return parse(AdaptConfig, given, "adaptation")
+
+
+def _site_folder(config: DemoConfig, name: str) -> Path:
+    return config.out / "sites" / load_site(name).name
+
+
 def _simulated(name: str, config: DemoConfig, say: Callable[[str], None]) -> Path:
     site = load_site(name)
     held_out = name == config.target
     count = config.target_captures if held_out else config.source_captures
-    out = config.out / "sites" / site.name
+    out = _site_folder(config, name)
     say(f"simulating {count} captures of {site.name}")
     start = perf_counter()
     path = simulate(site, count=count, seed=config.seed, out=out, workers=config.workers)
@@ -107,26 +141,12 @@ def _simulated(name: str, config: DemoConfig, say: Callable[[str], None]) -> Pat
     return path
 
 
-def _adapt(
-    config: DemoConfig, model: Path, manifest: Path, method: str, missing: str, say: Callable[[str], None]
-) -> _Run:
-    folder = config.out / "runs" / f"{method}_{missing.replace(',', '-') or 'none'}_missing"
-    settings = config.settings if method == config.model else {}
-    given = AdaptConfig(
-        model=model,
-        manifest=manifest,
-        out=folder,
-        method=method,
-        missing=missing,
-        settings=settings,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        threads=config.threads,
-        checkpoint_every=50,
-    )
-    summary = adapt(given)
-    say(f"{method}, missing {missing or 'nothing'}: {summary['updates']} updates, {summary['seconds']:.0f} s")
-    return _Run(method, missing, folder, summary)
+def _adapt(plan: AdaptConfig, say: Callable[[str], None]) -> _Run:
+    shutil.rmtree(plan.out, ignore_errors=True)  # what an earlier demo left, finished or interrupted
+    summary = adapt(plan)
+    missing = plan.missing or "nothing"
+    say(f"{plan.method}, missing {missing}: {summary['updates']} updates, {summary['seconds']:.0f} s")
+    return _Run(plan.method, plan.missing, plan.out, summary)
 
 
 def _evaluate(
@@ -192,15 +212,17 @@ def with_truth(steps: list[dict[str, Any]], truth: Mapping[str, str]) -> list[di
     return out
 
 
-def _means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def _means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     """Mean HTER per method over all patterns, and over those that leave two or more modalities."""
-    out: dict[str, dict[str, float]] = {}
+    out: dict[str, dict[str, float | None]] = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method and row["hter"] is not None]
-        several = [row["hter"] for row in own if row["missing"].count(",") == 0]
-        every = [row["hter"] for row in own]
         out[method] = {
-            "all_patterns": sum(every) / len(every),
-            "two_or_more_modalities": sum(several) / len(several) if several else float("nan"),
+            "all_patterns": _mean([row["hter"] for row in own]),
+            "two_or_more_modalities": _mean([row["hter"] for row in own if "," not in row["missing"]]),
         }
     return out
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

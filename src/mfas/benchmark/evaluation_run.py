@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from mfas._files import write_json
+from mfas._files import make_folder, write_json
 from mfas.benchmark.results import metrics_of, score_group
 from mfas.config import Config, environment, write_resolved
 from mfas.data.scores import ScoreTable, bona_fide_and_attacks, read_scores, split
@@ -46,6 +46,7 @@ def evaluate_scores(config: EvaluateConfig) -> dict[str, Any]:
     if (table.column("label") == "").any():
         raise ScoreError(f"{config.scores}: expected a label in every row, got an empty one")
     threshold, origin = _threshold(config)
+    make_folder(config.out)
     runs = []
     for keys, part in split(table):
         rows = part.by_presentation() if config.unit == "presentation" else part

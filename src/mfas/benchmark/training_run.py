@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mfas._files import make_folder
 from mfas.benchmark.sources import read_sources
 from mfas.card import Card, Preprocess
 from mfas.config import Config, environment, write_resolved
@@ -56,6 +57,7 @@ def train(config: TrainConfig, progress: Callable[[EpochRecord], None] | None = 
     manifest = read_sources(config.manifest, require_labels=True)
     train_set = _load(manifest, "train", config)
     validation_set = _load(manifest, "validation", config)
+    make_folder(config.out)
     torch.manual_seed(config.seed)
     model = create(config.model, config.preprocess, config.architecture)
     model = _layout(model, torch.channels_last)

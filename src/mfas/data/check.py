@@ -54,6 +54,8 @@ def check_manifest(path: Path, *, require_labels: bool = False, decode: bool = F
     path = Path(path)
     table = read_table(path, "manifest", ManifestError)
     fixed, faults = check_table(table, Rules(require_labels=require_labels))
+    if not table.num_rows:
+        faults.append(Fault(0, "manifest", "expected at least one capture, got none"))
     if any(fault.row == 0 for fault in faults) or fixed.column_names[:1] != ["capture_id"]:
         return CheckReport(str(path), table.num_rows, 0, 0, 0, {}, {}, tuple(faults))
     manifest = Manifest(fixed, path.parent)

@@ -103,8 +103,8 @@ def shade(
                     rgb[y, x, k] = t[k] * (sky + key[k] * lit) + shine * key[k] * 0.25 + fresnel * sky
             distance = z_in[y, x] * far
             fall = (reference / distance) ** 2
-            body = facing * (1.0 - 0.25 * wrap) + 0.25 * wrap * np.sqrt(facing)
-            active[y, x] = (t[3] * body * (0.55 + 0.45 * occlusion[y, x]) + min(0.10 * glint, 2.0)) * fall
+            body = facing * (1.0 - 0.6 * wrap) + 0.6 * wrap * np.sqrt(facing)
+            active[y, x] = (t[3] * body * (0.55 + 0.45 * occlusion[y, x]) + min(0.30 * glint, 2.0)) * fall
             sky_grey = (ambient[0] * up + ground[0] * (1.0 - up)) * occlusion[y, x]
             passive[y, x] = t[3] * (sky_grey + key[0] * lit) + 0.2 * shine * key[0]
 

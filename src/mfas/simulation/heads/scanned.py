@@ -29,6 +29,13 @@ def load_glb(path: Path) -> Mesh:
         raise InputError(f"expected a GLB file, found none at {path}") from None
     if len(content) < 20 or content[:4] != b"glTF":
         raise InputError(f"expected a binary glTF file, got something else at {path}")
+    try:
+        return _first_primitive(content, path)
+    except (ValueError, LookupError, TypeError, AttributeError, struct.error):
+        raise InputError(f"expected a binary glTF file with one mesh inside, got a damaged one at {path}") from None
+
+
+def _first_primitive(content: bytes, path: Path) -> Mesh:
     length = struct.unpack_from("<I", content, 12)[0]
     head = json.loads(content[20 : 20 + length])
     binary = content[20 + length + 8 :]

@@ -51,7 +51,9 @@ class FakeHead:
         texture[..., :3] *= np.exp(0.12 * rng.standard_normal(3)).astype(np.float32)
         detail = nir_detail(head)
         level = rng.uniform(0.25, 0.85)
-        texture[..., 3] = np.clip(level * (1 + rng.uniform(0.2, 0.8) * (detail - 1)), 0.05, 0.9)
-        texture[..., 4] = np.maximum(texture[..., 4], rng.uniform(0.04, 0.35))
+        # paint that is dark to the eye seldom is in infrared: brows, eyes and hair fade unless the maker was careful
+        shown = rng.uniform(0.0, 0.25 + 0.35 * stage.quality)
+        texture[..., 3] = np.clip(level * (1 + shown * (detail - 1)), 0.05, 0.9)
+        texture[..., 4] = rng.uniform(0.08, 0.4)
         return FakeHeadProp(stage, head, np.clip(texture, 0, 1), head.face_box[1] - head.face_box[3],
                             bool(rng.random() < 0.7), rng.uniform(12, 40))  # fmt: skip

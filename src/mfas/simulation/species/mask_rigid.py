@@ -26,8 +26,9 @@ class MaskRigid:
         skin_like = stage.quality > 0.6
         level = rng.uniform(0.42, 0.66) if skin_like else rng.uniform(0.2, 0.9)
         detail = nir_detail(victim)
-        texture[..., 3] = np.clip(level * (1 + rng.uniform(0.2, 0.9) * (detail - 1)), 0.05, 0.9)
-        texture[..., 4] = rng.uniform(0.06, 0.4)
+        shown = rng.uniform(0.0, 0.25 + 0.4 * stage.quality)
+        texture[..., 3] = np.clip(level * (1 + shown * (detail - 1)), 0.05, 0.9)
+        texture[..., 4] = rng.uniform(0.08, 0.4)
         alpha = holes(victim, ("eyes",) if rng.random() < 0.6 else (), 0.75)
         texture[..., 5] = alpha * victim.regions["face"]
         return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], rng.uniform(15, 45),

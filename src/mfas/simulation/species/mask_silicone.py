@@ -26,9 +26,9 @@ class MaskSilicone:
         texture[..., :3] = np.clip(texture[..., :3] * shift, 0, 0.9)
         skin = victim.regions["face"]
         level = rng.uniform(0.4, 0.7)
-        flat = level * (0.6 + 0.4 * cv2.GaussianBlur(nir_detail(victim), (0, 0), sigma))
+        flat = level * (0.75 + 0.25 * cv2.GaussianBlur(nir_detail(victim), (0, 0), sigma))
         texture[..., 3] += skin * (flat - texture[..., 3])
-        texture[..., 4] = np.maximum(texture[..., 4], rng.uniform(0.05, 0.2))
+        texture[..., 4] = np.maximum(texture[..., 4], rng.uniform(0.1, 0.3))
         texture[..., 5] = holes(victim, ("eyes",), 0.8)
-        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 14.0, 0.2,
+        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 14.0, 0.45,
                         rng.uniform(0.15, 0.45), 0.95, True)  # fmt: skip
