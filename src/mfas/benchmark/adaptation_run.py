@@ -72,6 +72,7 @@ def adapt(
     make_folder(config.out)
     run = Progress(config.out, identity(config))
     if resume and run.finished():
+        run.clear()
         return _summary(config, adapter, run)
     run.open(resume)
     if run.cursor:

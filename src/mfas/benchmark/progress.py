@@ -87,7 +87,13 @@ class Progress:
         write_scores(scores, self.out / SCORES_FILE)
         write_text(self.out / STEPS_FILE, "".join(steps))
         write_json(self.out / DONE_FILE, {"identity": self.identity, "captures": self.cursor, "seconds": self.seconds})
-        shutil.rmtree(self.folder)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the checkpoints and whatever a killed run left half-written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for stale in self.out.glob(".*.part*"):
+            stale.unlink(missing_ok=True)
 
     def totals(self) -> dict[str, Any]:
         """Counts over the finished run."""

@@ -35,7 +35,7 @@ def binary_entropy(p: Tensor) -> Tensor:
     [1.0, 0.0]
     """
     nats: Tensor = torch.special.xlogy(p, p) + torch.special.xlogy(1 - p, 1 - p)
-    return -nats / _LN2
+    return nats.abs() / _LN2
 
 
 def assess(scores: Tensor, present: Tensor) -> Assessment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def simulate(
 
     Writes ``rgb/``, ``depth/``, ``ir/`` (PNG), ``manifest.parquet``, ``contact_sheet.png``, ``site.yaml`` and
     ``simulation.json``. The bytes of a capture depend on (site, seed, index) alone, whatever ``workers`` is.
-    A ``head`` source that cannot serve attacks makes every presentation bona fide.
+    A ``head`` source that cannot serve attacks makes every presentation bona fide, of one person, in split ``test``.
     ``progress(done, total)`` is called after each batch of captures. Raises `InputError` for a count below 1.
     """
     if count < 1:
@@ -98,6 +99,8 @@ def _render_range(site: Site, seed: int, first: int, last: int, out: Path, head:
     for index in range(first, last):
         number, frame = divmod(index, site.captures_per_presentation)
         plan, capture = render_presentation(site, seed, number, frame, head=head)
+        if head is not None and not head.serves_attacks:
+            plan = replace(plan, subject=f"{site.name}-{head.name}", split="test")
         rows.append(_write(site, seed, plan, frame, capture, out))
     return rows
 
