@@ -14,3 +14,25 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set MFAS_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of sixty captures of a simulated site with their manifest; not to be changed."""
+    pytest.importorskip("numba")
+    from commands import mfas
+
+    out = tmp_path_factory.mktemp("site")
+    mfas("data", "simulate", "--site", "kiosk", "--count", 60, "--seed", 1, "--out", out, "--json").json()
+    return out
+
+
+@pytest.fixture(scope="session")
+def model_dir(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small model trained for two epochs on `site`; not to be changed."""
+    from commands import mfas
+
+    out = tmp_path_factory.mktemp("model")
+    small = ("--set", "preprocess.size=48", "--set", "loop.epochs=2", "--set", "threads=1")
+    mfas("train", "--manifest", site / "manifest.parquet", "--out", out, *small, "--json").json()
+    return out
