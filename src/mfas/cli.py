@@ -223,7 +223,7 @@ def fail(sentence: str) -> NoReturn:
 def main() -> None:
     """Entry point: errors a user can meet become one sentence and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="mfas", standalone_mode=False)
     except MfasError as error:
         fail(str(error))
     except _UsageError as error:

@@ -1,0 +1,97 @@
+"""What may be imported when: the command line is quick, and what needs no network needs no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfas.data.manifest import read_manifest
+
+EXTRA = ("torch", "kornia", "numba", "safetensors", "lightning_fabric")
+BLOCKED = f"""
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRA!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def python(*argv: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *map(str, argv)], capture_output=True, text=True, timeout=120, check=False)
+
+
+def without_torch(*argv: object) -> subprocess.CompletedProcess[str]:
+    """``mfas ARGV`` in a Python that has the core only."""
+    return python("-c", BLOCKED + "from mfas.cli import main\nmain()", *argv)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    done = python("-X", "importtime", "-m", "mfas", "--help")
+    assert done.returncode == 0
+    assert "adapt" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "mfas.cli" in imported
+    heavy = {"torch", "numpy", "pydantic", "pyarrow", "cv2", "yaml", "sklearn", "matplotlib", "numba", "onnxruntime"}
+    assert imported & heavy == set()
+
+
+@pytest.mark.parametrize("verb", ["demo", "train", "adapt", "predict", "evaluate", "data"])
+def test_every_verb_explains_itself_without_torch(verb: str) -> None:
+    done = without_torch(verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"mfas {verb}" in done.stdout
+
+
+def test_scores_are_evaluated_without_torch(tmp_path: Path) -> None:
+    rows = [f"bona_fide,,0.{i}" for i in range(3, 10)] + [f"attack,print_flat,0.{i}" for i in range(1, 7)]
+    (tmp_path / "s.csv").write_text("label,species,score\n" + "\n".join(rows) + "\n")
+    done = without_torch("evaluate", tmp_path / "s.csv", "--threshold", 0.5)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "s.evaluation" / "evaluation.json").is_file()
+
+
+def test_manifests_are_checked_and_cropped_without_torch(site: Path, tmp_path: Path) -> None:
+    assert without_torch("data", "check", site / "manifest.parquet").returncode == 0
+    done = without_torch("data", "crop", site / "manifest.parquet", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(read_manifest(tmp_path / "manifest.parquet")) == 60
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("train", "--manifest", "m.csv", "--out", "m"),
+        ("adapt", "--model", "m", "--manifest", "m.csv", "--out", "a"),
+        ("predict", "--model", "m", "--rgb", "a.png"),
+        ("data", "simulate", "--site", "office", "--count", "3", "--out", "s"),
+        ("demo",),
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_verbs_that_need_the_extra_say_how_to_get_it(argv: tuple[str, ...]) -> None:
+    done = without_torch(*argv)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("mfas: ")
+    assert line.endswith("needs the 'train' extra: pip install 'mfas[train]'")
+
+
+def test_parts_that_need_no_torch_import_without_it() -> None:
+    parts = ["mfas.core", "mfas.errors", "mfas.config", "mfas.card", "mfas.cli", "mfas.benchmark"]
+    parts += ["mfas.data.manifest", "mfas.data.scores", "mfas.data.capture", "mfas.data.cropping", "mfas.data.check"]
+    parts += ["mfas.metrics", "mfas.report", "mfas.benchmark.evaluation_run", "mfas.benchmark.data_runs"]
+    done = python("-c", BLOCKED + "".join(f"import {name}\n" for name in parts))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_simulator_loads_no_torch() -> None:
+    pytest.importorskip("numba")
+    code = "import sys, mfas.simulation\nassert 'torch' not in sys.modules"
+    assert python("-c", code).returncode == 0
