@@ -20,10 +20,15 @@ from mfas.models.uncertainty import assess
 
 
 class GateSettings(Config):
-    """``max_entropy_fraction`` 0.4 of ln 2 is a mean probability of 0.92; ``min_vote`` in [0.5, 1]."""
+    """Limits of the gate, chosen on ``dev_a`` and ``dev_b`` (`docs/experiments/gate.md`).
 
-    max_entropy_fraction: float = Field(0.4, gt=0, le=1)
-    min_vote: float = Field(0.7, ge=0.5, lt=1)
+    ``max_entropy_fraction`` of ln 2 bounds the entropy of the weighted mean vote (0.55 is a probability of 0.87).
+    A head votes for a class from ``min_vote`` and dissents from ``min_dissent``, both probabilities in [0.5, 1).
+    """
+
+    max_entropy_fraction: float = Field(0.55, gt=0, le=1)
+    min_vote: float = Field(0.55, ge=0.5, lt=1)
+    min_dissent: float = Field(0.7, ge=0.5, lt=1)
     min_witnesses: int = Field(2, ge=1, le=3)
 
 
@@ -52,7 +57,7 @@ class Gate:
         bona_fide = assessment.mean >= 0.5
         for_class = torch.where(bona_fide[:, None], p, 1 - p)
         agree = ((for_class >= s.min_vote) & present).sum(dim=1)
-        dissent = ((1 - for_class >= s.min_vote) & present).any(dim=1)
+        dissent = ((1 - for_class >= s.min_dissent) & present).any(dim=1)
         sure = assessment.uncertainty <= s.max_entropy_fraction
         return Verdict(
             accept=sure & (agree >= s.min_witnesses) & ~dissent,

@@ -33,7 +33,7 @@ class MfasDanetSettings(Config):
 
     surface: Surface = "norm"
     extra_layers: tuple[str, ...] = ()
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(2e-2, gt=0)
     update_every: int = Field(16, ge=1, description="queued captures between two updates")
     batch_per_class: int = Field(16, ge=1)
     capacity: int = Field(64, ge=1)
@@ -42,7 +42,7 @@ class MfasDanetSettings(Config):
     per_subject: int = Field(6, ge=1)
     anchor: float = Field(0.01, ge=0, lt=1, description="pull towards the source per update")
     weight_heads: float = Field(0.5, ge=0)
-    weight_partial: float = Field(0.5, ge=0)
+    weight_partial: float = Field(0.0, ge=0)
     gate: GateSettings = GateSettings()
     weight: WeightSettings = WeightSettings()
 

@@ -25,8 +25,8 @@ Epoch = Callable[[int], Iterable[tuple[Batch, Tensor]]]
 class LoopConfig(Config):
     """How long and how fast: AdamW with warm-up and cosine decay, an exponential moving average of the weights."""
 
-    epochs: int = Field(14, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
+    epochs: int = Field(24, ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     warmup_share: float = Field(0.1, ge=0, lt=1)
     ema_decay: float = Field(0.98, ge=0, lt=1)
