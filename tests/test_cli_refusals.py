@@ -165,6 +165,15 @@ def test_one_class_reports_what_it_can(label: str, tmp_path: Path) -> None:
     assert mfas("evaluate", tmp_path / "s.csv").code == 0
 
 
+def test_nothing_but_non_responses_is_a_result(tmp_path: Path) -> None:
+    rows = "bona_fide,,,non_response\nattack,print_flat,,non_response\n"
+    (tmp_path / "s.csv").write_text("label,species,score,outcome\n" + rows)
+    (run,) = mfas("evaluate", tmp_path / "s.csv", "--threshold", 0.5, "--json").json()["runs"]
+    assert run["non_response"] == 2
+    assert run["bpcer"] is run["apcer"] is run["auc"] is None
+    assert mfas("evaluate", tmp_path / "s.csv").code == 0
+
+
 def test_thresholds_that_make_no_sense(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("label,species,score\nbona_fide,,0.7\nattack,x,0.1\n")
     (tmp_path / "one.csv").write_text("label,species,score\nbona_fide,,0.7\n")

@@ -18,12 +18,16 @@ from mfas.errors import InputError
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; rename it over ``target`` on success, remove it on failure.
 
-    The temporary name keeps the suffix of ``target`` (writers that choose a format by suffix still work).
+    The temporary name keeps the suffix of ``target`` (writers that choose a format by suffix still work). The file gets
+    the permissions of any new file, also from writers that would keep it to its owner (a model directory is shared).
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}.{uuid4().hex[:8]}.part{target.suffix}")
+    temporary.touch()
+    permissions = temporary.stat().st_mode & 0o777
     try:
         yield temporary
+        temporary.chmod(permissions)
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(target)

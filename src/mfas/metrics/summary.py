@@ -80,7 +80,8 @@ def evaluate(
     ``threshold`` comes from elsewhere (source validation); None leaves the threshold metrics None. Subjects are one
     name per score, in the same order and per species; ``""`` = unknown. ``non_response`` is a count, or counts by
     ``"bona_fide"`` and species. ``n_presentations`` is needed only when ``unit`` is not the presentation.
-    ``draws=0`` leaves the bootstrap out. Raises `ScoreError` on NaN, scores outside [0, 1], or no score at all.
+    ``draws=0`` leaves the bootstrap out. Raises `ScoreError` on NaN, scores outside [0, 1], or neither a score nor
+    a non-response.
 
     >>> found = evaluate([0.2, 0.5, 0.7, 0.9], {"print_flat": [0.1, 0.2, 0.3, 0.5]}, 0.5, draws=0)
     >>> found.hter, found.auc, found.tpr_at_fpr_1pct
@@ -88,12 +89,12 @@ def evaluate(
     """
     genuine = _check.scores(bona_fide, "bona fide")
     groups = _check.species_scores(attacks)
-    if not genuine.size and not groups:
-        raise ScoreError("expected at least one score, got none")
     named = _sample.subject_names(genuine.size, groups, bona_fide_subjects, attack_subjects)
     silent = _silent(non_response)
     scored = genuine.size + sum(group.size for group in groups.values())
     missed = non_response if isinstance(non_response, int) else sum(silent.values())
+    if not scored + missed:
+        raise ScoreError("expected at least one score, got none")
     figures = _at_threshold(genuine, groups, threshold) | _over_curve(genuine, groups)
     return Metrics(
         **figures,
@@ -157,7 +158,7 @@ def _intervals(
     seed: int,
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    if draws:
+    if draws and named:
         split = np.cumsum([genuine.size, *(group.size for group in groups.values())])
         parts = [part.tolist() for part in np.split(np.asarray(named), split)[:-1]]
         sample = _sample.build(genuine, groups, parts[0], dict(zip(groups, parts[1:], strict=True)), unit)
@@ -210,7 +211,9 @@ def _notes(
         small = [name for name, group in groups.items() if not _check.allowed_errors(0.01, group.size)]
         if small:
             notes.append(f"At APCER 1 % no attack may be accepted of species with fewer than 100: {', '.join(small)}.")
-    if not all(named):
+    if not named:
+        notes.append("Every capture is a non-response: there is nothing to measure but their number.")
+    elif not all(named):
         notes.append(f"Subjects are not known for every row, so intervals are over {unit}s and may be too narrow.")
     elif len(set(named)) == 1:
         notes.append(f"There is one subject only, so intervals are over {unit}s and say nothing about other people.")
