@@ -86,6 +86,10 @@ class Card(Config):
         except KeyError:
             raise ModelDirError(f"the model card holds no threshold for missing='{missing}'") from None
 
+    def unknown_modalities(self) -> tuple[Modality, ...]:
+        """What the model was never trained on and must not be asked about."""
+        return tuple(m for m in MODALITIES if m not in self.modalities)
+
     def write(self, directory: Path) -> None:
         """Write ``DIR/card.json``."""
         write_json(directory / CARD_FILE, self.model_dump(mode="json"))

@@ -17,7 +17,7 @@ from mfas.adaptation.registry import create
 from mfas.adaptation.saving import load_state, save_state
 from mfas.benchmark.progress import Progress
 from mfas.benchmark.rows import ScoreRows
-from mfas.card import CARD_FILE
+from mfas.card import CARD_FILE, Card
 from mfas.config import Config, write_resolved
 from mfas.core import Modality, format_modalities, parse_modalities
 from mfas.data.dataset import LoadedBatch, batches
@@ -77,7 +77,7 @@ def adapt(
     run.open(resume)
     if run.cursor:
         load_state(adapter, run.folder, run.identity, prefix=run.prefix)
-    _stream(config, adapter, card.model, manifest, run, progress)
+    _stream(config, adapter, card, manifest, run, progress)
     save_state(adapter, config.out, run.identity)
     write_resolved(config, config.out, "adapt", model_sha256=run.identity["model"])
     run.close()
@@ -93,19 +93,19 @@ def identity(config: AdaptConfig) -> dict[str, Any]:
 def _stream(
     config: AdaptConfig,
     adapter: Adapter,
-    model_name: str,
+    card: Card,
     manifest: Manifest,
     run: Progress,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    rows = ScoreRows(manifest, config.missing, model_name, config.method, config.seed)
+    rows = ScoreRows(manifest, config.missing, card.model, config.method, config.seed)
     order = range(run.cursor, len(manifest))
     loaded = batches(
         manifest,
         adapter.model.spec,
         config.batch_size,
         order=order,
-        missing=config.missing,
+        missing=format_modalities({*parse_modalities(config.missing), *card.unknown_modalities()}),
         workers=config.workers,
         yunet=config.yunet,
     )

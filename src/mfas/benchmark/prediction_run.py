@@ -14,6 +14,7 @@ from mfas.data.capture import NoFace, load_capture
 from mfas.data.dataset import collate
 from mfas.data.manifest import Manifest
 from mfas.data.preprocess import Capture, preprocess
+from mfas.errors import InputError
 from mfas.models.store import load_model
 
 
@@ -48,7 +49,9 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     `ModelDirError`, `ManifestError` (a malformed box).
     """
     model, card = load_model(config.model)
-    files = config.files()
+    files = {m: path for m, path in config.files().items() if m in card.modalities}
+    if not files:
+        raise InputError(f"expected an image the model was trained on ({format_modalities(card.modalities)}), got none")
     row: dict[str, object] = {m.value: str(path.absolute()) for m, path in files.items()}
     row |= {"box": config.box, "depth_scale_m": config.depth_scale_m, "depth_kind": config.depth_kind}
     manifest = Manifest.from_rows([row], Path.cwd())

@@ -125,7 +125,13 @@ def _load(manifest: Manifest, split: str, config: TrainConfig) -> CachedTensors:
     for label in Label:
         if not counts.get(label.value):
             raise ManifestError(f"expected {label.value} captures in split '{split}', got none")
-    return CachedTensors(part, config.preprocess, workers=2)
+    data = CachedTensors(part, config.preprocess, workers=2)
+    answered = _bona_fide(data)
+    for label, count in ((Label.BONA_FIDE, answered.sum()), (Label.ATTACK, (~answered).sum())):
+        if not count:
+            reason = data.non_responses[0].reason
+            raise ManifestError(f"expected {label.value} captures with a face in split '{split}', got none ({reason})")
+    return data
 
 
 def _bona_fide(data: CachedTensors) -> np.ndarray[Any, np.dtype[np.bool_]]:

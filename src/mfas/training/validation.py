@@ -51,9 +51,14 @@ def score_patterns(
 
 
 def validation_loss(scores: dict[str, PatternScores], bona_fide: NDArray[np.bool_]) -> float:
-    """Mean over patterns of the cross-entropy of the fused score: what early stopping watches."""
+    """Mean over patterns of the cross-entropy of the fused score: what early stopping watches.
+
+    Patterns that leave no capture anything (a sensor the data do not have) are left out.
+    """
     losses = []
     for pattern in scores.values():
+        if not len(pattern.rows):
+            continue
         target = torch.from_numpy(bona_fide[pattern.rows].astype(np.float64))
         clipped = torch.from_numpy(pattern.score).clamp(1e-6, 1 - 1e-6)
         losses.append(float(binary_cross_entropy(clipped, target)))
@@ -63,7 +68,10 @@ def validation_loss(scores: dict[str, PatternScores], bona_fide: NDArray[np.bool
 def source_thresholds(
     scores: dict[str, PatternScores], labels: NDArray[np.str_], presentations: NDArray[np.str_]
 ) -> dict[str, float]:
-    """Equal-error thresholds on presentations (mean over a presentation's scored captures), one per pattern."""
+    """Equal-error thresholds on presentations (mean over a presentation's scored captures), one per pattern.
+
+    Patterns under which a class has no scored capture get none.
+    """
     out = {}
     for missing, pattern in scores.items():
         names, group = np.unique(presentations[pattern.rows], return_inverse=True)
@@ -71,7 +79,8 @@ def source_thresholds(
         label = np.empty(len(names), dtype=labels.dtype)
         label[group] = labels[pattern.rows]
         bona_fide, attack = mean[label == Label.BONA_FIDE.value], mean[label == Label.ATTACK.value]
-        out[missing] = equal_error_threshold(bona_fide, {"attack": attack})
+        if len(bona_fide) and len(attack):
+            out[missing] = equal_error_threshold(bona_fide, {"attack": attack})
     return out
 
 
