@@ -288,3 +288,11 @@ def test_crop_sizes_that_make_no_sense(site: Path, tmp_path: Path) -> None:
     assert "'size'" in refusal(*argv, "--size", 0)
     assert "'scale'" in refusal(*argv, "--scale", -1)
     assert "'workers'" in refusal(*argv, "--workers", 0)
+
+
+def test_crops_do_not_replace_the_manifest_they_come_from(site: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.parquet"
+    shutil.copy(site / "manifest.parquet", manifest)
+    before = manifest.read_bytes()
+    assert "another folder" in refusal("data", "crop", manifest, "--out", tmp_path)
+    assert manifest.read_bytes() == before

@@ -83,6 +83,10 @@ def crop(config: CropConfig, progress: Callable[[int, int], None] | None = None)
     manifest = read_manifest(config.manifest)
     if not len(manifest):
         raise InputError(f"expected captures in {config.manifest}, got none")
+    if (config.out / "manifest.parquet").resolve() == config.manifest.resolve():
+        raise InputError(
+            f"expected another folder for the crops, got that of {config.manifest}, which they would replace"
+        )
     make_folder(config.out)
     report = crop_manifest(
         manifest,
