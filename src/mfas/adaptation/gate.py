@@ -22,12 +22,12 @@ from mfas.models.uncertainty import assess
 class GateSettings(Config):
     """Limits of the gate, chosen on ``dev_a`` and ``dev_b`` (`docs/experiments/gate.md`).
 
-    ``max_entropy_fraction`` of ln 2 bounds the entropy of the weighted mean vote (0.55 is a probability of 0.87).
+    ``max_entropy_fraction`` of ln 2 bounds the entropy of the weighted mean vote (0.4 is a probability of 0.92).
     A head votes for a class from ``min_vote`` and dissents from ``min_dissent``, both probabilities in [0.5, 1).
     """
 
-    max_entropy_fraction: float = Field(0.55, gt=0, le=1)
-    min_vote: float = Field(0.55, ge=0.5, lt=1)
+    max_entropy_fraction: float = Field(0.4, gt=0, le=1)
+    min_vote: float = Field(0.7, ge=0.5, lt=1)
     min_dissent: float = Field(0.7, ge=0.5, lt=1)
     min_witnesses: int = Field(2, ge=1, le=3)
 

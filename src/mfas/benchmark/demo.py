@@ -37,8 +37,8 @@ class DemoConfig(Config):
 
     out: Path = Path("demo")
     seed: int = Field(0, ge=0)
-    sources: tuple[str, ...] = Field(("office", "phone", "gate"), min_length=1)
-    target: str = "kiosk"
+    sources: tuple[str, ...] = Field(("office", "kiosk", "phone"), min_length=1)
+    target: str = "gate"
     source_captures: int = Field(900, ge=30)
     target_captures: int = Field(600, ge=10)
     model: str = "mfas_danet"
