@@ -1,7 +1,7 @@
 """Captures per second of predict and adapt in one run, network only.
 
-``python benchmarks/throughput.py MODEL_DIR MANIFEST`` prints JSON: predict at batch 32 and 10, an adapted stream at batch
-10, and its cost as a multiple of plain prediction on the same batches. Medians over five passes, taken in turn.
+``python benchmarks/throughput.py MODEL_DIR MANIFEST`` prints JSON: predict at batch 32 and 10, an adapted stream at
+batch 10, and its cost as a multiple of plain prediction on the same batches. Medians over five passes, taken in turn.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mfas.data.scores import ScoreTable, bona_fide_and_attacks
+from mfas.errors import ScoreError
 from mfas.metrics.paired import Difference, paired_bootstrap
 from mfas.metrics.summary import Metrics, evaluate
 from mfas.report.data import ScoreGroup
@@ -66,7 +67,10 @@ def run_row(
 
 def compare(before: ScoreTable, after: ScoreTable, threshold: float, metric: str = "hter") -> Difference:
     """Paired difference of two runs over the same captures, by presentation, at one threshold."""
-    first, second = (bona_fide_and_attacks(t.by_presentation()) for t in (before, after))
+    tables = [table.by_presentation() for table in (before, after)]
+    if not (tables[0].column("presentation_id") == tables[1].column("presentation_id")).all():
+        raise ScoreError("expected two runs over the same presentations in the same order")
+    first, second = (bona_fide_and_attacks(table) for table in tables)
     return paired_bootstrap(
         (first.bona_fide, first.attacks),
         (second.bona_fide, second.attacks),

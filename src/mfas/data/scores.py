@@ -106,7 +106,10 @@ class ScoreTable:
             self.table.column_names.index("score"), "score", pc.if_else(pc.is_nan(score), None, score)
         )
         firsts = [(name, "first") for name in ("subject", "label", "species", "present", "step")]
-        grouped = ready.group_by(keys, use_threads=False).aggregate([*firsts, ("score", "mean")])
+        # the order of groups is not promised: rows are numbered, and the groups sorted by their first row
+        ready = ready.append_column("row", pa.array(np.arange(len(self))))
+        sums = [*firsts, ("score", "mean"), ("row", "min")]
+        grouped = ready.group_by(keys, use_threads=False).aggregate(sums).sort_by("row_min")
         columns = {name: grouped.column(name) for name in keys}
         columns |= {name: grouped.column(f"{name}_first") for name, _ in firsts}
         mean = grouped.column("score_mean")
