@@ -29,7 +29,7 @@ from mfas.models.contract import FasModel, Maps, check_batch, random_present, to
 
 
 class MfasDanetSettings(Config):
-    """Settings of the method; every default was chosen on source validation and the sites ``dev_a`` and ``dev_b``."""
+    """Gate, surface and step were chosen on ``dev_a`` and ``dev_b``; the other defaults are not tuned."""
 
     surface: Surface = "norm"
     extra_layers: tuple[str, ...] = ()
@@ -69,7 +69,6 @@ class MfasDanetAdapter(Adapter):
         self._source = {name: value.detach().clone() for name, value in self._live.items()}
         self._frozen = FrozenUpper(model, self._source)
         self._gate = Gate(settings.gate, card)
-        self._threshold = card.thresholds.get("", 0.5)
         self._memory = Memory(settings.capacity, settings.per_presentation, settings.per_subject)
         self._weight = AdaptiveWeight(settings.weight)
         self.reset()

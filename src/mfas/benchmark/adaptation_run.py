@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -20,7 +19,7 @@ from mfas.benchmark.rows import ScoreRows
 from mfas.card import CARD_FILE, Card
 from mfas.config import Config, write_resolved
 from mfas.core import Modality, format_modalities, parse_modalities
-from mfas.data.dataset import LoadedBatch, batches
+from mfas.data.dataset import batches
 from mfas.data.manifest import Manifest, read_manifest
 from mfas.errors import InputError
 from mfas.models.store import load_model
@@ -141,15 +140,3 @@ def _summary(config: AdaptConfig, adapter: Adapter, run: Progress) -> dict[str, 
         "batch_independent": adapter.batch_independent,
         **totals,
     }
-
-
-def measure_predict(model_dir: Path, items: Iterable[LoadedBatch], limit: int | None = None) -> float:
-    """Seconds of plain prediction over batches: what an adapted stream's cost is divided by."""
-    model, _ = load_model(model_dir)
-    seconds = 0.0
-    for item in islice(items, limit):
-        if item.batch is not None:
-            start = perf_counter()
-            model.predict(item.batch)
-            seconds += perf_counter() - start
-    return seconds
