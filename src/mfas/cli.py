@@ -59,6 +59,9 @@ def data_simulate(
     head_model: Annotated[
         Path | None, typer.Option("--head-model", help="GLB file of a scanned head, its picture beside it.")
     ] = None,
+    faults: Annotated[
+        Path | None, typer.Option("--faults", help="YAML file of sensor faults, laid over the site's.")
+    ] = None,
     workers: Workers = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -69,6 +72,7 @@ def data_simulate(
         from mfas.benchmark.data_runs import SimulateConfig, simulate_site
 
         given = {"site": site, "count": count, "seed": seed, "out": out, "workers": workers, "head_model": head_model}
+        given["faults_file"] = faults
         resolved = SimulateConfig.resolve(config, overrides or (), given)
         with progress_bar("simulating", "captures") as advance:
             show(simulate_site(resolved, advance), json)

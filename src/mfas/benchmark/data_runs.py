@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from mfas._files import make_folder
-from mfas.config import Config, write_resolved
+from mfas.config import Config, parse, read_yaml, write_resolved
 from mfas.data.cropping import crop_manifest
 from mfas.data.manifest import read_manifest
-from mfas.errors import InputError
+from mfas.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from mfas.simulation import Site
 
 
 class SimulateConfig(Config):
@@ -24,6 +27,8 @@ class SimulateConfig(Config):
     seed: int = Field(0, ge=0)
     workers: int = Field(1, ge=1, le=256)
     head_model: Path | None = Field(None, description="GLB file of a scanned head: every capture is this live person")
+    faults_file: Path | None = Field(None, description="YAML file with a `faults` section that is laid over the site's")
+    faults: dict[str, Any] = Field(default_factory=dict, description="keys of `faults`, laid over both")
     head_texture: Path | None = Field(None, description="its picture; default: color.jpg or NAME.jpg beside it")
 
 
@@ -45,7 +50,7 @@ def simulate_site(config: SimulateConfig, progress: Callable[[int, int], None] |
     """
     from mfas.simulation import ScannedHead, load_site, simulate
 
-    site = load_site(config.site)
+    site = _with_faults(load_site(config.site), config)
     head = ScannedHead(config.head_model, _texture(config)) if config.head_model is not None else None
     make_folder(config.out)
     path = simulate(
@@ -57,10 +62,28 @@ def simulate_site(config: SimulateConfig, progress: Callable[[int, int], None] |
         workers=config.workers,
         progress=progress,
     )
-    write_resolved(config, config.out, "data simulate", site=site.model_dump(mode="json"))
+    resolved = config.model_copy(update={"faults": site.faults.model_dump(mode="json")})
+    write_resolved(resolved, config.out, "data simulate", site=site.model_dump(mode="json"))
     manifest = read_manifest(path)
     counts = {name: manifest.counts(name) for name in ("label", "species", "split")}
     return {"manifest": str(path), "captures": len(manifest), "subjects": len(manifest.subjects()), **counts}
+
+
+def _with_faults(site: Site, config: SimulateConfig) -> Site:
+    """The site with the faults of ``faults_file`` and then of ``faults`` laid over its own, key by key."""
+    from mfas.simulation.faults import Faults
+
+    layers: list[tuple[str, dict[str, Any]]] = [("faults", config.faults)]
+    if config.faults_file is not None:
+        section = read_yaml(config.faults_file)
+        inner = section["faults"] if set(section) == {"faults"} else section
+        if not isinstance(inner, dict):
+            raise ConfigError(f"expected a mapping of faults in {config.faults_file}, got {type(inner).__name__}")
+        layers.insert(0, (str(config.faults_file), inner))
+    faults = site.faults
+    for origin, values in layers:
+        faults = faults.updated(parse(Faults, values, origin))
+    return site.model_copy(update={"faults": faults})
 
 
 def _texture(config: SimulateConfig) -> Path:

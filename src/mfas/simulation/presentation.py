@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfas.core import Label
+from mfas.core import Label, Modality
 from mfas.errors import InputError
+from mfas.simulation.fault_draws import Drawn, draw_faults
+from mfas.simulation.faults import moved, overexposed, overexposed_ir, smudged, unlit, with_holes
 from mfas.simulation.geometry import Floats, rotation
 from mfas.simulation.heads import EXPRESSIONS, FaceState, HeadSource, ParametricHead
 from mfas.simulation.heads.base import generator, seed_of
@@ -48,6 +50,8 @@ class Capture:
     """One instant: ``rgb`` uint8 (S, S, 3), ``depth`` uint16 (S, S) mm with 0 = hole, ``ir`` uint8 (S, S).
 
     ``box`` = x, y, w, h of the face in pixels as a detector gives it. ``view`` is the truth the sensors saw.
+    ``missing`` are the modalities that dropped out: their images are what nobody received. ``faults`` are the names of
+    what befell the capture.
     """
 
     rgb: NDArray[np.uint8]
@@ -55,6 +59,8 @@ class Capture:
     ir: NDArray[np.uint8]
     box: tuple[int, int, int, int]
     view: View
+    missing: frozenset[Modality] = frozenset()
+    faults: tuple[str, ...] = ()
 
 
 def plan(site: Site, seed: int, number: int) -> Plan:
@@ -85,6 +91,11 @@ def plan(site: Site, seed: int, number: int) -> Plan:
         quality=quality,
         timestamp=round(float(rng.uniform(0, 7 * 86400)), 3),
     )
+
+
+def time_of(who: Plan, frame: int) -> float:
+    """Seconds of stream time at which ``frame`` of a presentation is taken."""
+    return who.timestamp + frame * FRAME_SECONDS
 
 
 def subject_name(site: Site, number: int) -> str:
@@ -127,7 +138,12 @@ def render_presentation(
     behind = moment.offset[2] + stage.rng("wall").uniform(*site.background.distance_mm)
     wall = _wall(stage, behind, 1.6 * camera.size / camera.focal * behind + 2 * abs(moment.offset[0]))
     view = render([*prop.parts(moment), wall], camera, light)
-    return who, _expose(stage, view, camera, light, prop, moment, frame)
+    drawn = draw_faults(
+        site.faults, site.name, seed, number, frame, timestamp=time_of(who, frame), size=site.resolution
+    )
+    rgb, depth, ir = _expose(stage, view, camera, light, frame, drawn)
+    box = _box(stage, camera, prop, moment, frame)
+    return who, Capture(rgb, depth, ir, box, view, drawn.dropped, drawn.names)
 
 
 _PARAMETRIC = ParametricHead()
@@ -220,15 +236,24 @@ def _camera(stage: Stage, prop: Prop) -> Camera:
                   size / 2 - focal * float(middle[1]) + float(jitter[1]), size)  # fmt: skip
 
 
-def _expose(stage: Stage, view: View, camera: Camera, light: Light, prop: Prop, moment: Moment, frame: int) -> Capture:
-    site = stage.site
-    rgb = site.rgb.expose(view.rgb, stage.rng(f"rgb{frame}"), stage.rng("rgb"))
-    ir = site.nir.expose(view.active, view.passive, stage.rng(f"ir{frame}"), stage.rng("ir"))
+def _expose(
+    stage: Stage, view: View, camera: Camera, light: Light, frame: int, drawn: Drawn
+) -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8]]:
+    """Colour, depth and infrared as the three sensors deliver them, with the faults drawn."""
+    site, dirt = stage.site, drawn.dirt.get
+    colour = overexposed(site.rgb, drawn.jumps.get(Modality.RGB, 1.0))
+    rgb = colour.expose(smudged(view.rgb, dirt(Modality.RGB)), stage.rng(f"rgb{frame}"), stage.rng("rgb"))
+    infrared, active = overexposed_ir(site.nir, drawn.jumps.get(Modality.IR, 1.0)), view.active
+    if drawn.residual is not None:
+        infrared, active = unlit(infrared, active, drawn.residual)
+    active, passive = (smudged(part, dirt(Modality.IR)) for part in (active, view.passive))
+    ir = infrared.expose(active, passive, stage.rng(f"ir{frame}"), stage.rng("ir"))
     sun = float(np.mean(site.nir.ambient)) * float(light.key[0] + light.ambient[0])
-    depth = site.depth.measure(
-        view.z, view.active, view.facing, view.gloss, sun, camera.focal, stage.rng(f"depth{frame}")
-    )
-    return Capture(rgb, depth, ir, _box(stage, camera, prop, moment, frame), view)
+    z = smudged(view.z, dirt(Modality.DEPTH), passes=0)
+    signal = smudged(view.active, dirt(Modality.DEPTH), passes=2)
+    depth = site.depth.measure(z, signal, view.facing, view.gloss, sun, camera.focal, stage.rng(f"depth{frame}"))
+    depth = with_holes(moved(depth, drawn.moves.get(Modality.DEPTH), nearest=True), drawn.holes)
+    return rgb, depth, moved(ir, drawn.moves.get(Modality.IR), nearest=False)
 
 
 def _box(stage: Stage, camera: Camera, prop: Prop, moment: Moment, frame: int) -> tuple[int, int, int, int]:

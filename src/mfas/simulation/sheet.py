@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,10 +15,15 @@ from mfas.simulation.geometry import Floats
 
 PER_SPECIES = 5
 _MARGIN = 88
+_ORDER = ("rgb", "depth", "ir")
+_MISSING = (214, 214, 214)
 
 
 def contact_sheet(rows: Sequence[Mapping[str, object]], root: Path, target: Path) -> None:
-    """Draw up to five presentations per species, each as RGB, depth and infrared side by side, to a PNG."""
+    """Draw up to five presentations per species, each as RGB, depth and infrared side by side, to a PNG.
+
+    A missing image is a grey panel.
+    """
     groups: dict[str, dict[object, Mapping[str, object]]] = {}
     for row in rows:
         group = groups.setdefault(str(row["species"] or "bona_fide"), {})
@@ -44,11 +50,18 @@ def depth_picture(depth: NDArray[np.uint16]) -> NDArray[np.uint8]:
 
 
 def _triple(row: Mapping[str, object], root: Path) -> NDArray[np.uint8]:
-    rgb = np.asarray(cv2.imread(str(root / str(row["rgb"])), cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
-    depth = np.asarray(cv2.imread(str(root / str(row["depth"])), cv2.IMREAD_UNCHANGED), np.uint16)
-    ir = np.asarray(cv2.imread(str(root / str(row["ir"])), cv2.IMREAD_COLOR), np.uint8)
-    joined = np.hstack([rgb, depth_picture(depth), ir])
-    return np.pad(joined, ((2, 2), (2, 4), (0, 0)), constant_values=255)
+    images: dict[str, NDArray[Any]] = {
+        name: np.asarray(cv2.imread(str(root / str(row[name])), cv2.IMREAD_UNCHANGED)) for name in _ORDER if row[name]
+    }
+    shape = (*next(iter(images.values())).shape[:2], 3)
+    panels = [_panel(name, images[name]) if name in images else np.full(shape, _MISSING, np.uint8) for name in _ORDER]
+    return np.pad(np.hstack(panels), ((2, 2), (2, 4), (0, 0)), constant_values=255)
+
+
+def _panel(name: str, image: NDArray[Any]) -> NDArray[np.uint8]:
+    if name == "depth":
+        return depth_picture(np.asarray(image, np.uint16))
+    return np.asarray(image[..., ::-1] if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2), np.uint8)
 
 
 def _strip(name: str, triples: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

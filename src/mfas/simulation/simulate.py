@@ -21,7 +21,7 @@ from mfas.data.manifest import write_manifest
 from mfas.errors import InputError
 from mfas.simulation.heads import HeadSource
 from mfas.simulation.heads.base import seed_of
-from mfas.simulation.presentation import FRAME_SECONDS, Capture, Plan, render_presentation
+from mfas.simulation.presentation import Capture, Plan, render_presentation, time_of
 from mfas.simulation.sheet import contact_sheet
 from mfas.simulation.site import Site
 from mfas.simulation.version import SIMULATOR_VERSION
@@ -110,8 +110,13 @@ def _write(site: Site, seed: int, plan: Plan, frame: int, capture: Capture, out:
     files: dict[str, NDArray[Any]] = {"rgb": capture.rgb[..., ::-1], "depth": capture.depth, "ir": capture.ir}
     cells: Row = {}
     for modality, image in files.items():
+        path = out / modality / f"{name}.png"
+        if modality in capture.missing:
+            cells[modality] = ""
+            path.unlink(missing_ok=True)
+            continue
         cells[modality] = f"{modality}/{name}.png"
-        _write_png(out / modality / f"{name}.png", image)
+        _write_png(path, image)
     return {
         "capture_id": f"{site.name}-{name}",
         "presentation_id": plan.presentation_id,
@@ -125,10 +130,11 @@ def _write(site: Site, seed: int, plan: Plan, frame: int, capture: Capture, out:
         **cells,
         "box": ",".join(str(v) for v in capture.box),
         "frame": frame,
-        "timestamp": plan.timestamp + frame * FRAME_SECONDS,
+        "timestamp": time_of(plan, frame),
         "depth_scale_m": 0.001,
         "depth_kind": "metric",
         "x_simulator": SIMULATOR_VERSION,
+        "x_faults": ",".join(capture.faults),
     }
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mfas.config import Config, parse, read_yaml
 from mfas.errors import ConfigError
+from mfas.simulation.faults import Faults
 from mfas.simulation.sensors import ActiveStereo, NirCamera, RgbCamera, StructuredLight, TimeOfFlight
 
 Range = tuple[float, float]
@@ -84,6 +85,7 @@ class Site(Config):
     rgb: RgbCamera = RgbCamera()
     depth: Annotated[StructuredLight | TimeOfFlight | ActiveStereo, Field(discriminator="kind")]
     nir: NirCamera = NirCamera()
+    faults: Faults = Faults()
     species: dict[str, SpeciesMix]
 
     @field_validator("distance_mm", "face_fraction")
