@@ -26,17 +26,14 @@ class Drawn:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What befell the capture, ``fault_modality``; nothing is told of an image that is missing anyway."""
-        struck = {
-            "exposure": set(self.jumps),
-            "lens_dirt": set(self.dirt),
-            "misregistration": set(self.moves),
-            "holes": {Modality.DEPTH} if self.holes else set(),
-            "dark": set() if self.residual is None else {Modality.IR},
-        }
-        found = [f"dropout_{m.value}" for m in Modality if m in self.dropped]
-        return (*found, *(f"{fault}_{m.value}" for fault, at in struck.items() for m in Modality
-                          if m in at and m not in self.dropped))  # fmt: skip
+        """What befell the capture; nothing is told of an image that is missing anyway."""
+        seen = [m for m in Modality if m not in self.dropped]
+        out = [f"dropout_{m.value}" for m in Modality if m in self.dropped]
+        out += ["dark_ir"] if self.residual is not None and Modality.IR in seen else []
+        out += ["depth_holes"] if self.holes and Modality.DEPTH in seen else []
+        for fault, struck in (("misregistration", self.moves), ("exposure", self.jumps), ("lens_dirt", self.dirt)):
+            out += [f"{fault}_{m.value}" for m in seen if m in struck]
+        return tuple(out)
 
 
 NOTHING = Drawn()

@@ -12,9 +12,10 @@ from mfas.core import Label, Modality
 from mfas.errors import InputError
 from mfas.simulation.fault_draws import Drawn, draw_faults
 from mfas.simulation.faults import moved, overexposed, overexposed_ir, smudged, unlit, with_holes
-from mfas.simulation.geometry import Floats, rotation
-from mfas.simulation.heads import EXPRESSIONS, FaceState, HeadSource, ParametricHead
+from mfas.simulation.geometry import rotation
+from mfas.simulation.heads import HeadSource, ParametricHead
 from mfas.simulation.heads.base import generator, seed_of
+from mfas.simulation.motion import face_at, pose_at
 from mfas.simulation.raster import Camera
 from mfas.simulation.scene import Part, View, render
 from mfas.simulation.shading import Light
@@ -132,11 +133,12 @@ def render_presentation(
     """
     source = head or _PARAMETRIC
     who, stage, prop = _prepared(site, seed, number, source)
-    moment = _moment(stage, prop, frame)
-    camera = _camera(stage, prop)
+    first = _moment(stage, prop, who.species, 0)
+    moment = first if frame == 0 else _moment(stage, prop, who.species, frame)
+    camera = _camera(stage, prop, first)
     light = draw_light(site, stage.rng("light"))
-    behind = moment.offset[2] + stage.rng("wall").uniform(*site.background.distance_mm)
-    wall = _wall(stage, behind, 1.6 * camera.size / camera.focal * behind + 2 * abs(moment.offset[0]))
+    behind = first.offset[2] + stage.rng("wall").uniform(*site.background.distance_mm)
+    wall = _wall(stage, behind, 1.6 * camera.size / camera.focal * behind + 2 * abs(first.offset[0]))
     view = render([*prop.parts(moment), wall], camera, light)
     drawn = draw_faults(
         site.faults, site.name, seed, number, frame, timestamp=time_of(who, frame), size=site.resolution
@@ -192,41 +194,19 @@ def _distance(stage: Stage, prop: Prop) -> float:
     return float(distance * np.clip((prop.face_mm / 180) ** 0.6, 0.8, 1.05))
 
 
-def _motion(stage: Stage, frame: int) -> tuple[Floats, Floats]:
-    """Angles (yaw, pitch, roll) in degrees and a shift in mm (3,) at ``frame``: a slow drift and a shake."""
-    pose = stage.site.pose
-    rng = stage.rng("pose")
-    spread = np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg])
-    base = np.clip(rng.normal(0, 1, 3), -2.2, 2.2) * spread
-    drift = rng.normal(0, 1, 3) * pose.shake_deg
-    slide = rng.normal(0, 2.5, 3)
-    shake = stage.rng(f"shake{frame}")
-    angles = base + drift * frame + 0.4 * pose.shake_deg * shake.normal(0, 1, 3)
-    shift = slide * frame + shake.normal(0, 1.0, 3)
-    return angles.astype(np.float32), shift.astype(np.float32)
-
-
-def _moment(stage: Stage, prop: Prop, frame: int) -> Moment:
-    angles, shift = _motion(stage, frame)
-    rng = stage.rng("face")
-    scale = stage.site.population.expression
-    mood = np.clip(rng.normal(0, 0.45 * scale, EXPRESSIONS), 0, 0.9)
-    step = stage.rng(f"face{frame}")
-    mood = np.clip(mood + step.normal(0, 0.12 * scale, EXPRESSIONS), 0, 1).astype(np.float32)
-    lids = float(rng.uniform(0.75, 1.05))
-    if step.random() < 0.07:
-        lids *= float(step.uniform(0.0, 0.5))
-    gaze = (float(rng.normal(0, 0.22) + step.normal(0, 0.06)), float(rng.normal(0, 0.15) + step.normal(0, 0.04)))
+def _moment(stage: Stage, prop: Prop, species: str, frame: int) -> Moment:
+    seconds = frame * FRAME_SECONDS
+    angles, shift = pose_at(stage, species, seconds)
     turn = rotation(float(angles[0]), float(angles[1]), float(angles[2]))
-    return Moment(turn, (float(shift[0]), float(shift[1]), _distance(stage, prop) + FACE_FORWARD_MM + float(shift[2])),
-                  FaceState(mood, lids, gaze))  # fmt: skip
+    away = _distance(stage, prop) + FACE_FORWARD_MM + float(shift[2])
+    return Moment(turn, (float(shift[0]), float(shift[1]), away), face_at(stage, seconds))
 
 
-def _camera(stage: Stage, prop: Prop) -> Camera:
-    """The crop a detector would ask for: the shown face has the site's height and stands near the middle."""
+def _camera(stage: Stage, prop: Prop, first: Moment) -> Camera:
+    """The crop a detector asks for at the ``first`` frame: the face has the site's height, near the middle."""
     rng = stage.rng("framing")
     size = stage.site.resolution
-    points = prop.face_points(_moment(stage, prop, 0))
+    points = prop.face_points(first)
     spread = points[:, :2] / points[:, 2:3]
     height = float(spread[:, 1].max() - spread[:, 1].min())
     focal = rng.uniform(*stage.site.face_fraction) * size / max(height, 1e-3)

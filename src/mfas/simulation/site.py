@@ -42,12 +42,12 @@ class Background(Config):
 
 
 class Pose(Config):
-    """Standard deviations of the head's pose, and its shake within a clip."""
+    """Standard deviations of the head's pose, and of its movement within a clip."""
 
     yaw_deg: float = Field(default=9.0, ge=0)
     pitch_deg: float = Field(default=6.0, ge=0)
     roll_deg: float = Field(default=3.5, ge=0)
-    shake_deg: float = Field(default=1.2, ge=0, description="movement from one capture of a clip to the next")
+    shake_deg: float = Field(default=1.2, ge=0, description="how far it drifts about that within a clip, degrees")
 
 
 class Population(Config):
