@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mfas.simulation.geometry import Floats, Ints, Mesh, vertex_normals
 from mfas.simulation.raster import Buffers, Camera, empty_buffers, rasterise
@@ -17,7 +18,11 @@ _OPAQUE = np.ones((1, 1), np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One surface: ``mesh`` in camera mm, ``texture`` (h, w, 6) as `mfas.simulation.shading.CHANNELS` says."""
+    """One surface: ``mesh`` in camera mm, ``texture`` (h, w, 6) as `mfas.simulation.shading.CHANNELS` says.
+
+    ``glass`` above 0 is the share of light it lets through: a clear pane that adds its reflections to what is seen
+    behind it, where cameras still measure the distance of what is behind, ``bump_mm`` nearer (light is bent).
+    """
 
     name: str
     mesh: Mesh
@@ -27,6 +32,8 @@ class Part:
     two_sided: bool = False
     exponent: float = 12.0
     wrap: float = 0.0
+    glass: float = 0.0
+    bump_mm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +58,76 @@ def render(parts: Sequence[Part], camera: Camera, light: Light, *, supersample: 
     """Rasterise and light ``parts``; colours average ``supersample`` squared samples, geometry takes one."""
     fine = camera.scaled(supersample)
     buffers = _draw(parts, fine)
-    occlusion, visible = _screen_space(buffers, fine, light)
+    screen = _screen_space(buffers, fine, light)
     shape = buffers.z.shape
     rgb, active, passive = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    radiance = (rgb, active, passive)
     for index, part in enumerate(parts):
-        shade(
-            index, part.texture, part.emissive, part.exponent, part.wrap,
-            buffers.z, buffers.normal, buffers.uv, buffers.part, occlusion, visible,
-            fine.focal, fine.cx, fine.cy, light.ambient, light.ground, light.key, light.key_direction,
-            light.reference_mm, rgb, active, passive,
-        )  # fmt: skip
-    return _view(parts, buffers, rgb, active, passive, camera, supersample)
+        if not part.glass:
+            _shade(index, part, buffers, screen, fine, light, radiance)
+    panes = {
+        index: _pane(index, part, buffers, screen, fine, light, radiance)
+        for index, part in enumerate(parts) if part.glass
+    }  # fmt: skip
+    view = _view(parts, buffers, rgb, active, passive, camera, supersample)
+    for index, pane in panes.items():
+        _look_through(view, parts[index], index, pane, camera, supersample)
+    return view
+
+
+def _shade(
+    index: int, part: Part, buffers: Buffers, screen: tuple[Floats, Floats], camera: Camera, light: Light,
+    radiance: tuple[Floats, Floats, Floats],
+) -> None:  # fmt: skip
+    shade(
+        index, part.texture, part.emissive, part.exponent, part.wrap,
+        buffers.z, buffers.normal, buffers.uv, buffers.part, *screen,
+        camera.focal, camera.cx, camera.cy, light.ambient, light.ground, light.key, light.key_direction,
+        light.reference_mm, *radiance,
+    )  # fmt: skip
+
+
+def _pane(
+    index: int, part: Part, buffers: Buffers, screen: tuple[Floats, Floats], camera: Camera, light: Light,
+    radiance: tuple[Floats, Floats, Floats],
+) -> Buffers:  # fmt: skip
+    """Dim what lies behind a clear pane and add what the pane reflects; returns the pane's own buffers."""
+    own = empty_buffers(camera.size)
+    own.z[:] = buffers.z
+    _rasterise(index, part, camera, own)
+    shape = own.z.shape
+    glints = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    _shade(index, part, own, screen, camera, light, glints)
+    covered = own.part == index
+    for seen, glint in zip(radiance, glints, strict=True):
+        seen[covered] *= part.glass
+        seen += glint
+    return own
+
+
+def _look_through(view: View, part: Part, index: int, pane: Buffers, camera: Camera, factor: int) -> None:
+    """A pane's shine and small bump where depth sensors look through it."""
+    covered = pane.part[::factor, ::factor] == index
+    view.facing[covered] = _facing(pane.normal[::factor, ::factor], camera)[covered]
+    view.gloss[covered] = np.maximum(view.gloss[covered], float(part.texture[..., 4].mean()))
+    view.z[covered] -= part.bump_mm
 
 
 def _draw(parts: Sequence[Part], camera: Camera) -> Buffers:
     buffers = empty_buffers(camera.size)
     for index, part in enumerate(parts):
-        mesh = part.mesh
-        alpha = np.ascontiguousarray(part.texture[:, :, 5]) if part.holes else _OPAQUE
-        rasterise(
-            mesh.vertices, vertex_normals(mesh.vertices, mesh.faces), mesh.uv, mesh.faces, alpha, index,
-            part.two_sided, camera.focal, camera.cx, camera.cy, buffers.z, buffers.normal, buffers.uv, buffers.part,
-        )  # fmt: skip
+        if not part.glass:
+            _rasterise(index, part, camera, buffers)
     return buffers
+
+
+def _rasterise(index: int, part: Part, camera: Camera, buffers: Buffers) -> None:
+    mesh = part.mesh
+    alpha = np.ascontiguousarray(part.texture[:, :, 5]) if part.holes else _OPAQUE
+    rasterise(
+        mesh.vertices, vertex_normals(mesh.vertices, mesh.faces), mesh.uv, mesh.faces, alpha, index,
+        part.two_sided, camera.focal, camera.cx, camera.cy, buffers.z, buffers.normal, buffers.uv, buffers.part,
+    )  # fmt: skip
 
 
 def _screen_space(buffers: Buffers, camera: Camera, light: Light) -> tuple[Floats, Floats]:
@@ -104,10 +158,6 @@ def _view(
         rgb, active, passive = (cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in (rgb, active, passive))
     z, part = buffers.z[::factor, ::factor], buffers.part[::factor, ::factor]
     uv, normal = buffers.uv[::factor, ::factor], buffers.normal[::factor, ::factor]
-    rows, columns = np.mgrid[: camera.size, : camera.size].astype(np.float32)
-    x, y = (columns + 0.5 - camera.cx) / camera.focal, (rows + 0.5 - camera.cy) / camera.focal
-    along = -(normal[..., 0] * x + normal[..., 1] * y + normal[..., 2])
-    length = np.linalg.norm(normal, axis=-1) * np.sqrt(x * x + y * y + 1) + 1e-9
     gloss = np.zeros(size, np.float32)
     for index, surface in enumerate(parts):
         mean = float(surface.texture[::8, ::8, 4].mean())
@@ -117,8 +167,17 @@ def _view(
         active=active,
         passive=passive,
         z=np.where(np.isfinite(z), z, 0).astype(np.float32),
-        facing=np.clip(along / length, 0, 1).astype(np.float32),
+        facing=_facing(normal, camera),
         gloss=gloss,
         part=np.ascontiguousarray(part),
         uv=np.ascontiguousarray(uv),
     )
+
+
+def _facing(normal: Floats, camera: Camera) -> Floats:
+    """Cosine between normals (S, S, 3) and the line of sight, (S, S) in [0, 1]."""
+    rows, columns = np.mgrid[: camera.size, : camera.size].astype(np.float32)
+    x, y = (columns + 0.5 - camera.cx) / camera.focal, (rows + 0.5 - camera.cy) / camera.focal
+    along = -(normal[..., 0] * x + normal[..., 1] * y + normal[..., 2])
+    length = np.linalg.norm(normal, axis=-1) * np.sqrt(x * x + y * y + 1) + 1e-9
+    return np.clip(along / length, 0, 1).astype(np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 from mfas.simulation.geometry import Floats, Mesh, ellipsoid, rotation
 from mfas.simulation.heads import Head
 from mfas.simulation.scene import Part
+from mfas.simulation.species._spectacles import put
 from mfas.simulation.stage import Moment, Stage, head_part, plain, torso
 
 Box = tuple[float, float, float, float]
@@ -67,6 +68,7 @@ class HeldSheet:
     behind_mm: float
     hands: bool
     person: bool = True
+    worn: tuple[Part, ...] = ()
 
     def parts(self, moment: Moment) -> Sequence[Part]:
         """Sheet, hands, and the presenter behind."""
@@ -78,6 +80,7 @@ class HeldSheet:
             aside = Moment(moment.turn, (x, y, z + self.behind_mm), moment.face)
             out.append(head_part(presenter(self.stage, moment), aside, "presenter"))
             out.append(torso(self.stage, aside, self.stage.presenter))
+            out += put(self.worn, aside)
         return out
 
     def face_points(self, moment: Moment) -> Floats:
