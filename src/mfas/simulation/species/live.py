@@ -1,4 +1,4 @@
-"""A living person."""
+"""A living person, with or without something worn on the face."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mfas.simulation.geometry import Floats
-from mfas.simulation.heads import FaceState, Head
 from mfas.simulation.scene import Part
 from mfas.simulation.species._spectacles import put, spectacles
 from mfas.simulation.stage import Moment, Prop, Stage, box_corners, head_part, torso
@@ -14,21 +13,19 @@ from mfas.simulation.stage import Moment, Prop, Stage, box_corners, head_part, t
 
 @dataclass(frozen=True, slots=True)
 class LiveProp:
-    """The subject, dressed, with the spectacles they own."""
+    """``subject`` in person, dressed; ``worn`` are parts in head coordinates that move with the head."""
 
     stage: Stage
+    subject: str
+    tone: int
     face_mm: float
     face_box: tuple[float, float, float, float]
     worn: tuple[Part, ...] = ()
 
-    def head(self, face: FaceState) -> Head:
-        """The subject's head with that face."""
-        return self.stage.source.head(self.stage.subject, face, tone=self.stage.tone)
-
     def parts(self, moment: Moment) -> Sequence[Part]:
-        """Head, shoulders, spectacles."""
-        head = head_part(self.head(moment.face), moment)
-        return [head, torso(self.stage, moment, self.stage.subject), *put(self.worn, moment)]
+        """Head, shoulders, and what is worn."""
+        head = self.stage.source.head(self.subject, moment.face, tone=self.tone)
+        return [head_part(head, moment), torso(self.stage, moment, self.subject), *put(self.worn, moment)]
 
     def face_points(self, moment: Moment) -> Floats:
         """Corners of the face."""
@@ -41,7 +38,7 @@ class Live:
     name = "live"
 
     def prepare(self, stage: Stage) -> Prop:
-        """The subject in person."""
+        """The subject in person, with the spectacles they own."""
         head = stage.source.head(stage.subject, tone=stage.tone)
         box = head.face_box
-        return LiveProp(stage, box[1] - box[3], box, spectacles(head, stage.subject))
+        return LiveProp(stage, stage.subject, stage.tone, box[1] - box[3], box, spectacles(head, stage.subject))
