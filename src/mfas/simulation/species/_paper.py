@@ -11,7 +11,7 @@ import numpy as np
 from mfas.simulation.geometry import Floats, Mesh, ellipsoid, rotation
 from mfas.simulation.heads import Head
 from mfas.simulation.scene import Part
-from mfas.simulation.species._spectacles import put
+from mfas.simulation.species._spectacles import put, spectacles
 from mfas.simulation.stage import Moment, Stage, head_part, plain, torso
 
 Box = tuple[float, float, float, float]
@@ -95,6 +95,11 @@ class HeldSheet:
 def presenter(stage: Stage, moment: Moment) -> Head:
     """The attacker's own head."""
     return stage.source.head(stage.presenter, moment.face, tone=stage.presenter_tone)
+
+
+def presenter_spectacles(stage: Stage) -> tuple[Part, ...]:
+    """The attacker's own spectacles, where nothing is worn over the face."""
+    return spectacles(stage.source.head(stage.presenter, tone=stage.presenter_tone), stage.presenter)
 
 
 def hands(stage: Stage, sheet: Mesh, moment: Moment) -> list[Part]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfas.simulation.geometry import Floats, rotation, sheet
-from mfas.simulation.species._paper import HeldSheet, printed
+from mfas.simulation.geometry import Floats, Mesh, rotation, sheet
+from mfas.simulation.species._drape import drape
+from mfas.simulation.species._paper import HeldSheet, presenter_spectacles, printed
 from mfas.simulation.species._portrait import SIZE, Portrait, portrait
+from mfas.simulation.species._spectacles import survey
 from mfas.simulation.stage import Stage
 
 
@@ -38,11 +40,39 @@ def held_print(
     wave = np.sin(x * rng.uniform(0.6, 1.6) + rng.uniform(0, 6)) * np.sin(y * rng.uniform(0.4, 1.2) + rng.uniform(0, 6))
     mesh.vertices[:, 2] += crease * wave + 85 + mould * _relief(mesh.uv, box, face_mm)
     mesh.vertices[:, 1] += -(1 - 2 * (box[1] + box[3]) / 2) * height * pixel_mm / 2 - 20
-    tilt = rotation(rng.normal(0, 5), rng.normal(0, 7), rng.normal(0, 3))
-    mesh.vertices[:] = mesh.vertices @ tilt.T
+    mesh.vertices[:] = mesh.vertices @ rotation(rng.normal(0, 5), rng.normal(0, 7), rng.normal(0, 3)).T
+    if cut:
+        wear(mesh, stage, photo, rows, columns, cut)
     worn = bool(cut)
-    return HeldSheet(stage, mesh, texture, box, face_mm, bool(cut), behind_mm=rng.uniform(0, 10) if worn else
-                     rng.uniform(30, 220), hands=rng.random() < (0.4 if worn else 0.75))  # fmt: skip
+    return HeldSheet(stage, mesh, texture, box, face_mm, bool(cut), behind_mm=0.0 if worn else
+                     rng.uniform(30, 220), hands=rng.random() < (0.4 if worn else 0.75),
+                     worn=() if worn else presenter_spectacles(stage))  # fmt: skip
+
+
+def wear(mesh: Mesh, stage: Stage, photo: Portrait, rows: slice, columns: slice, cut: tuple[str, ...]) -> None:
+    """Lay a sheet with holes over the presenter's face, the eye holes before their eyes, within a careless error."""
+    own = stage.source.head(stage.presenter, tone=stage.presenter_tone)
+    face = survey(own)
+    if face is None:
+        return
+    rng = stage.rng("wear")
+    eyes = _at(photo.masks["eyes"][rows, columns], mesh.uv)
+    hole = mesh.vertices[eyes > 0.3]
+    if len(hole):
+        error = rng.normal(0, 1 + 2.5 * (1 - stage.quality), 2)
+        mesh.vertices[:, :2] += face.eyes.mean(axis=0)[:2] - hole.mean(axis=0)[:2] + error
+    gap = 2 + rng.uniform(0, 6) * (1 - stage.quality)
+    free = _at(_opening(photo, cut)[rows, columns], mesh.uv)
+    mesh.vertices[:, 2] -= 60
+    drape(mesh, own, gap_mm=gap, follow=0.1 + 0.8 * stage.quality, free=free)
+
+
+def _at(mask: Floats, uv: Floats) -> Floats:
+    """A mask (h, w) at texture coordinates (N, 2)."""
+    height, width = mask.shape
+    row = np.clip((uv[:, 1] * height).astype(int), 0, height - 1)
+    column = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
+    return np.asarray(mask[row, column], np.float32)
 
 
 def _relief(uv: Floats, box: tuple[float, float, float, float], face_mm: float) -> Floats:

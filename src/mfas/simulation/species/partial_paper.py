@@ -10,7 +10,7 @@ from mfas.simulation.heads import Head
 from mfas.simulation.scene import Part
 from mfas.simulation.species._drape import drape
 from mfas.simulation.species._paper import printed
-from mfas.simulation.species._portrait import SIZE, portrait
+from mfas.simulation.species._portrait import SIZE, Portrait, portrait
 from mfas.simulation.species.live import LiveProp
 from mfas.simulation.stage import Prop, Stage
 
@@ -39,23 +39,24 @@ class PartialPaper:
         rng = stage.rng("piece")
         own = stage.source.head(stage.presenter, tone=stage.presenter_tone)
         piece = PIECES[str(rng.choice(list(PIECES)))]
-        picture = _piece(stage, piece)
-        texture = printed(picture, stage)
-        texture[..., 5] = _cut_edge(rng, picture.shape[0], picture.shape[1], 1 - stage.quality)
+        photo = portrait(stage, 0.7)
+        rows, columns = _window(photo, piece)
+        texture = printed(np.ascontiguousarray(photo.rgb[rows, columns]), stage)
+        texture[..., 5] = _cut_edge(rng, texture.shape[0], texture.shape[1], 1 - stage.quality)
+        if rng.random() < stage.quality:  # cut along the outline of the face
+            texture[..., 5] *= photo.masks["face"][rows, columns] > 0.5
         mesh = _placed(stage, own, piece, rng)
         box = own.face_box
         paper = Part("paper", mesh, texture, holes=True, two_sided=True, exponent=40.0)
         return LiveProp(stage, stage.presenter, stage.presenter_tone, box[1] - box[3], box, (paper,))
 
 
-def _piece(stage: Stage, piece: tuple[float, float, float, float]) -> Floats:
-    """That part of the victim's photograph (h, w, 3)."""
-    photo = portrait(stage, 0.7)
+def _window(photo: Portrait, piece: tuple[float, float, float, float]) -> tuple[slice, slice]:
+    """Rows and columns of that part of the photographed face."""
     u0, v0, u1, v1 = photo.box
-    columns = [int((u0 + f * (u1 - u0)) * SIZE) for f in (piece[0], piece[2])]
-    rows = [int((v0 + f * (v1 - v0)) * SIZE) for f in (piece[1], piece[3])]
-    top, left = max(0, rows[0]), max(0, columns[0])
-    return np.ascontiguousarray(photo.rgb[top : min(SIZE, rows[1]), left : min(SIZE, columns[1])])
+    left, right = (int((u0 + f * (u1 - u0)) * SIZE) for f in (piece[0], piece[2]))
+    top, bottom = (int((v0 + f * (v1 - v0)) * SIZE) for f in (piece[1], piece[3]))
+    return slice(max(0, top), min(SIZE, bottom)), slice(max(0, left), min(SIZE, right))
 
 
 def _placed(stage: Stage, own: Head, piece: tuple[float, float, float, float], rng: np.random.Generator) -> Mesh:

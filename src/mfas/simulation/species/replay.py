@@ -9,7 +9,8 @@ import numpy as np
 
 from mfas.simulation.geometry import Floats, Mesh, rotation, sheet
 from mfas.simulation.scene import Part
-from mfas.simulation.species._paper import HeldSheet, hands, presenter
+from mfas.simulation.species._paper import HeldSheet, hands, presenter, presenter_spectacles
+from mfas.simulation.species._spectacles import put
 from mfas.simulation.species._portrait import SIZE, portrait
 from mfas.simulation.stage import Moment, Prop, Stage, head_part, plain, torso
 
@@ -49,6 +50,7 @@ class ScreenProp:
             x, y, z = moment.offset
             aside = Moment(moment.turn, (x, y, z + held.behind_mm), moment.face)
             out += [head_part(presenter(held.stage, moment), aside), torso(held.stage, aside, held.stage.presenter)]
+            out += put(held.worn, aside)
         return out
 
     def face_points(self, moment: Moment) -> Floats:
@@ -85,7 +87,8 @@ class _Replay:
             mesh.vertices[:, 2] += 85 + front
             mesh.vertices[:] = mesh.vertices @ tilt.T
         held = HeldSheet(stage, screen, texture, box, face_mm, False, behind_mm=rng.uniform(60, 320),
-                         hands=device is not _LAPTOP and rng.random() < 0.8, person=device is not _LAPTOP)  # fmt: skip
+                         hands=device is not _LAPTOP and rng.random() < 0.8, person=device is not _LAPTOP,
+                         worn=presenter_spectacles(stage))  # fmt: skip
         dark = rng.uniform(0.01, 0.06) if rng.random() < 0.75 else rng.uniform(0.3, 0.7)
         return ScreenProp(held, frame, plain((dark, dark, dark), rng.uniform(0.03, 0.2), 0.1), face_mm)
 
