@@ -7,15 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mfas.simulation.geometry import Floats, Mesh
+from mfas.simulation.geometry import Floats, Ints, Mesh
 from mfas.simulation.heads import NEUTRAL, Head
 from mfas.simulation.scene import Part
+from mfas.simulation.species._spectacles import survey
 from mfas.simulation.stage import Moment, Stage, box_corners, head_part, torso
 
 
 @dataclass(frozen=True, slots=True)
 class WornProp:
-    """A mask: ``mesh`` in head coordinates with ``texture``, over the presenter's head."""
+    """A mask: ``mesh`` in head coordinates with ``texture``, over the presenter's head.
+
+    ``mobility`` is the share of the presenter's expression it follows, ``inner`` how far their head is drawn in under
+    it, ``seen`` (F, 3) the faces of their head that a closed mask leaves visible (None: all of them).
+    """
 
     stage: Stage
     victim: Head
@@ -26,7 +31,7 @@ class WornProp:
     wrap: float
     mobility: float
     inner: float = 1.0
-    eyes_only: bool = False
+    seen: Ints | None = None
 
     def parts(self, moment: Moment) -> Sequence[Part]:
         """Mask, presenter's head, shoulders."""
@@ -38,13 +43,11 @@ class WornProp:
             mesh = Mesh(moved.astype(np.float32), mesh.faces, mesh.uv)
         placed = moment.put(mesh, self.victim.neck)
         mask = Part("mask", placed, self.texture, holes=True, exponent=self.exponent, wrap=self.wrap, two_sided=True)
-        if self.eyes_only:
-            texture = own.texture.copy()
-            texture[..., 5] = own.regions["eyes"] > 0
-            own = replace(own, texture=texture)
+        if self.seen is not None:
+            own = replace(own, mesh=Mesh(own.mesh.vertices, self.seen, own.mesh.uv))
         return [
             mask,
-            _shrunk(replace(head_part(own, moment, "presenter"), holes=self.eyes_only), self.inner, moment),
+            _shrunk(head_part(own, moment, "presenter"), self.inner, moment),
             torso(self.stage, moment, self.stage.presenter),
         ]
 
@@ -90,16 +93,28 @@ def _mostly_front(head: Head) -> Floats:
     return np.asarray(np.clip(head.mesh.vertices[:, 2:3] / 30 + 1, 0, 1), np.float32)
 
 
-def nir_detail(victim: Head) -> Floats:
-    """Infrared texture of the victim relative to the skin's (h, w), tamed to [0.4, 1.15]."""
-    nir = victim.texture[..., 3]
-    skin = float(np.median(nir[victim.regions["face"] > 0.5]))
-    return np.asarray(np.clip(nir / max(skin, 0.05), 0.4, 1.15), np.float32)
-
-
 def holes(victim: Head, names: tuple[str, ...], shrink: float = 0.5) -> Floats:
     """Alpha (h, w): 0 where the regions ``names`` are cut out; ``shrink`` is the region level at the rim."""
     alpha = np.ones(victim.texture.shape[:2], np.float32)
     for name in names:
         alpha[victim.regions[name] > shrink] = 0
     return alpha
+
+
+def trimmed(mesh: Mesh, rim_mm: float) -> Mesh:
+    """What is left of a mask that ends at the height ``rim_mm`` of the neck."""
+    height = mesh.vertices[mesh.faces, 1].mean(axis=1)
+    return Mesh(mesh.vertices, np.ascontiguousarray(mesh.faces[height > rim_mm]), mesh.uv)
+
+
+def seen_through(stage: Stage, rim_mm: float) -> Ints:
+    """Faces of the presenter's head that show in a closed mask: about the eyes, and the neck below its rim."""
+    own = stage.source.head(stage.presenter, NEUTRAL, tone=stage.presenter_tone)
+    middle = own.mesh.vertices[own.mesh.faces].mean(axis=1)
+    shown = middle[:, 1] < rim_mm + 12
+    face = survey(own)
+    if face is not None:
+        for eye in face.eyes:
+            near = ((middle[:, 0] - eye[0]) / 30) ** 2 + ((middle[:, 1] - eye[1]) / 20) ** 2 < 1
+            shown |= near & (middle[:, 2] > 20)
+    return np.ascontiguousarray(own.mesh.faces[shown])

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
 from mfas.simulation.geometry import Floats, Mesh
 from mfas.simulation.heads import Head
 from mfas.simulation.scene import Part
-from mfas.simulation.species._worn import nir_detail, victim_head
+from mfas.simulation.species._material import infrared, painted
+from mfas.simulation.species._worn import victim_head
 from mfas.simulation.stage import Moment, Prop, Stage, box_corners, torso
 
 
@@ -38,22 +36,25 @@ class FakeHeadProp:
 
 
 class FakeHead:
-    """Full relief, paint instead of skin; eyes that never move."""
+    """Full relief, paint instead of skin; nothing moves, neither lids nor gaze.
+
+    Quality 0: a shop-window dummy: one flat colour that misses the victim's, coarse features, gloss, pigments far from
+    skin in infrared, on a bare stand. Quality 1: a wax figure: fine paint, matt, near skin's level in infrared,
+    dressed. At any quality the paint is even and what is dark to the eye shows little in infrared.
+    """
 
     name = "fake_head"
 
     def prepare(self, stage: Stage) -> Prop:
         """Paint a mannequin after the victim."""
         rng = stage.rng("paint")
+        careless = 1 - stage.quality
         head = victim_head(stage)
-        texture = head.texture.copy()
-        texture[..., :3] = cv2.GaussianBlur(texture[..., :3], (0, 0), 0.5 + 1.8 * (1 - stage.quality))
-        texture[..., :3] *= np.exp(0.12 * rng.standard_normal(3)).astype(np.float32)
-        detail = nir_detail(head)
-        level = rng.uniform(0.25, 0.85)
+        texture = painted(head, rng, mottling=0.5 * stage.quality, blur=0.4 + 2.0 * careless,
+                          cast=0.03 + 0.15 * careless)  # fmt: skip
         # paint that is dark to the eye seldom is in infrared: brows, eyes and hair fade unless the maker was careful
-        shown = rng.uniform(0.0, 0.25 + 0.35 * stage.quality)
-        texture[..., 3] = np.clip(level * (1 + shown * (detail - 1)), 0.05, 0.9)
-        texture[..., 4] = rng.uniform(0.08, 0.4)
-        return FakeHeadProp(stage, head, np.clip(texture, 0, 1), head.face_box[1] - head.face_box[3],
-                            bool(rng.random() < 0.7), rng.uniform(12, 40))  # fmt: skip
+        texture[..., 3] = infrared(head, rng, unlike=0.3 + 0.7 * careless, shown=rng.uniform(0, 0.2) +
+                                   0.4 * stage.quality)  # fmt: skip
+        texture[..., 4] = 0.07 + rng.uniform(0.12, 0.35) * careless
+        dressed = bool(rng.random() < 0.4 + 0.6 * stage.quality)
+        return FakeHeadProp(stage, head, texture, head.face_box[1] - head.face_box[3], dressed, 18 + 40 * careless)

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-
-from mfas.simulation.species._worn import WornProp, holes, nir_detail, over, victim_head
+from mfas.simulation.species._material import infrared, painted
+from mfas.simulation.species._worn import WornProp, holes, over, victim_head
 from mfas.simulation.stage import Prop, Stage
 
 
 class MaskRigid:
-    """Another person's relief, slightly enlarged, without expression; painted; infrared unlike skin unless careful."""
+    """Another person's relief worn before the face, without expression; hair, ears and neck stay the presenter's.
+
+    Quality 0: a thick shell that sits large and proud of the face, flat paint in a wrong tone, lacquer that glares,
+    pigments far from skin in infrared. Quality 1: a fitted shell, finely painted and matted, near skin's level in
+    infrared. At any quality it is opaque to the surface (no light spreads under it), rigid, and ends in a step at its
+    rim and its eye holes.
+    """
 
     name = "mask_rigid"
 
     def prepare(self, stage: Stage) -> Prop:
         """Cast and paint a mask of the victim."""
         rng = stage.rng("mask")
+        careless = 1 - stage.quality
         victim = victim_head(stage)
-        mesh = over(stage, victim, enlarge=rng.uniform(1.02, 1.07), gap_mm=4.0)
-        texture = victim.texture.copy()
-        soft = cv2.GaussianBlur(texture[..., :3], (0, 0), 0.6 + 2.0 * (1 - stage.quality))
-        paint = np.exp(0.12 * (0.4 + 1 - stage.quality) * rng.standard_normal(3)).astype(np.float32)
-        texture[..., :3] = np.clip(soft * paint, 0, 0.9)
-        skin_like = stage.quality > 0.6
-        level = rng.uniform(0.42, 0.66) if skin_like else rng.uniform(0.2, 0.9)
-        detail = nir_detail(victim)
-        shown = rng.uniform(0.0, 0.25 + 0.4 * stage.quality)
-        texture[..., 3] = np.clip(level * (1 + shown * (detail - 1)), 0.05, 0.9)
-        texture[..., 4] = rng.uniform(0.08, 0.4)
+        mesh = over(stage, victim, enlarge=1.02 + 0.05 * careless, gap_mm=3.5 + 4.5 * careless)
+        texture = painted(victim, rng, mottling=0.5 * stage.quality, blur=0.5 + 2.2 * careless,
+                          cast=0.04 + 0.14 * careless)  # fmt: skip
+        texture[..., 3] = infrared(victim, rng, unlike=0.3 + 0.7 * careless, shown=rng.uniform(0, 0.3) +
+                                   0.35 * stage.quality)  # fmt: skip
+        # resin and lacquer are smooth where skin is rough: a narrow highlight in visible light and infrared alike
+        texture[..., 4] = 0.08 + rng.uniform(0.15, 0.4) * careless
         alpha = holes(victim, ("eyes",) if rng.random() < 0.6 else (), 0.75)
         texture[..., 5] = alpha * victim.regions["face"]
-        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], rng.uniform(15, 45),
-                        0.05, 0.0, 0.93)  # fmt: skip
+        return WornProp(
+            stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3],
+            exponent=20 + 50 * careless, wrap=0.03, mobility=0.0, inner=0.93,
+        )  # fmt: skip

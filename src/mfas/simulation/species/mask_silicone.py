@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from mfas.simulation.species._worn import WornProp, holes, nir_detail, over, victim_head
+from mfas.simulation.species._material import infrared, painted
+from mfas.simulation.species._worn import WornProp, holes, over, seen_through, trimmed, victim_head
 from mfas.simulation.stage import Prop, Stage
 
 
 class MaskSilicone:
-    """Full relief, thick, with the presenter's own eyes; near skin in every modality, with less texture."""
+    """Full relief, 3 to 8 mm thick, with the presenter's own eyes.
+
+    Quality 0: a mask off the shelf: one even colour that misses the victim's, wet sheen, a pigment unlike skin in
+    infrared, painted brows that vanish there, thick edges about the eyes, larger than a head, hardly any expression, a
+    rim at the neck. Quality 1: made to measure: mottled, powdered matt, skin's level in infrared, punched hair, thin
+    edges, half of the presenter's expression, neck under the collar. What remains is evenness, a step at the eyes and
+    stiffness.
+    """
 
     name = "mask_silicone"
 
     def prepare(self, stage: Stage) -> Prop:
         """Cast a mask of the victim in silicone."""
         rng = stage.rng("mask")
+        careless = 1 - stage.quality
         victim = victim_head(stage)
-        mesh = over(stage, victim, enlarge=rng.uniform(1.01, 1.05), gap_mm=rng.uniform(3, 6))
-        texture = victim.texture.copy()
-        sigma = 0.5 + 2.2 * (1 - stage.quality)
-        texture[..., :4] = cv2.GaussianBlur(texture[..., :4], (0, 0), sigma)
-        shift = np.exp(0.07 * (0.4 + 1 - stage.quality) * rng.standard_normal(3)).astype(np.float32)
-        texture[..., :3] = np.clip(texture[..., :3] * shift, 0, 0.9)
-        skin = victim.regions["face"]
-        level = rng.uniform(0.4, 0.7)
-        flat = level * (0.75 + 0.25 * cv2.GaussianBlur(nir_detail(victim), (0, 0), sigma))
-        texture[..., 3] += skin * (flat - texture[..., 3])
-        texture[..., 4] = np.maximum(texture[..., 4], rng.uniform(0.1, 0.3))
+        mesh = over(stage, victim, enlarge=1.01 + 0.04 * careless + rng.uniform(0, 0.01), gap_mm=3 + 5 * careless)
+        texture = painted(victim, rng, mottling=0.75 * stage.quality, blur=0.4 + 2.4 * careless,
+                          cast=0.02 + 0.13 * careless)  # fmt: skip
+        # thick silicone is one scattering volume: no vessels, no lips, less contrast than skin even when well made
+        texture[..., 3] = infrared(victim, rng, unlike=0.05 + 0.75 * careless, shown=0.15 + 0.65 * stage.quality)
+        # silicone oil comes to the surface: a film that powder hides
+        texture[..., 4] = np.maximum(texture[..., 4], 0.05) + rng.uniform(0.12, 0.4) * careless
         texture[..., 5] = holes(victim, ("eyes",), 0.8)
-        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 14.0, 0.45,
-                        rng.uniform(0.15, 0.45), 0.95, True)  # fmt: skip
+        rim = rng.uniform(-165, -135) if rng.random() < careless else -400.0
+        return WornProp(
+            stage, victim, trimmed(mesh, rim), texture, victim.face_box[1] - victim.face_box[3],
+            exponent=14 + 30 * careless, wrap=0.45, mobility=rng.uniform(0.6, 1.0) * 0.55 * stage.quality,
+            inner=0.955 + 0.02 * stage.quality, seen=seen_through(stage, rim),
+        )  # fmt: skip
