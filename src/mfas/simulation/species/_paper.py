@@ -21,7 +21,8 @@ def printed(rgb: Floats, stage: Stage) -> Floats:
     """A picture (h, w, 3) linear as ink on paper: texture (h, w, 6).
 
     Gamut loss and a drifted tone curve per ink; halftone rosettes; gloss by paper. In infrared, carbon black stays and
-    dyes vanish, in a mixture drawn per print.
+    dyes vanish, in a mixture drawn per print. Quality 0: worn-out ink (drifted, pale, milky black), coarse rosettes,
+    banding; quality 1: a photo print with the gamut of good ink and fine grain.
     """
     rng = stage.rng("ink")
     careless = 1 - stage.quality
@@ -113,10 +114,10 @@ def hands(stage: Stage, sheet: Mesh, moment: Moment) -> list[Part]:
     for side in sides:
         at_v = rng.uniform(0.55, 0.95)
         near = np.argmin(np.abs(sheet.uv[:, 0] - (side > 0)) + np.abs(sheet.uv[:, 1] - at_v))
-        anchor = sheet.vertices[near] + np.array([-side * 6, 0, 9], np.float32)
-        thumb, fist = ellipsoid((9, 25, 8), steps=9), ellipsoid((26, 36, 20), steps=9)
+        anchor = sheet.vertices[near] + np.array([side * 8, 0, 7], np.float32)
+        thumb, fist = ellipsoid((8, 22, 7), steps=9, power=0.8), ellipsoid((24, 36, 20), steps=9, power=0.8)
         tilt = rotation(0, 0, side * rng.uniform(35, 75))
-        for shape, shift in ((thumb, (0.0, 0.0, 0.0)), (fist, (side * 26.0, -22.0, -26.0))):
+        for shape, shift in ((thumb, (0.0, 0.0, 0.0)), (fist, (side * 22.0, -24.0, -26.0))):
             vertices = shape.vertices @ tilt.T + anchor + np.array(shift, np.float32)
             mesh = Mesh(vertices.astype(np.float32), shape.faces, shape.uv)
             out.append(Part("hand", moment.put(mesh), texture, wrap=0.28))

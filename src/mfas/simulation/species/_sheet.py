@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mfas.simulation.geometry import Floats, Mesh, rotation, sheet
 from mfas.simulation.species._drape import drape
 from mfas.simulation.species._paper import HeldSheet, presenter_spectacles, printed
-from mfas.simulation.species._portrait import SIZE, Portrait, portrait
+from mfas.simulation.species._portrait import SIZE, portrait
 from mfas.simulation.species._spectacles import survey
 from mfas.simulation.stage import Stage
 
@@ -24,17 +26,20 @@ def held_print(
     photo = portrait(stage, fraction)
     aspect = rng.uniform(0.68, 0.8) if rng.random() < 0.75 else rng.uniform(1.0, 1.3)
     rows, columns = photo.cropped(aspect)
-    picture = photo.rgb[rows, columns]
+    # photo printers leave a white margin, which a careful attacker cuts off
+    margin = round(SIZE * rng.uniform(0.02, 0.06)) if rng.random() < 0.2 + 0.5 * (1 - stage.quality) else 0
+    picture = np.pad(photo.rgb[rows, columns], ((margin, margin), (margin, margin), (0, 0)), constant_values=1.0)
+    masks = {name: np.pad(mask[rows, columns], margin) for name, mask in photo.masks.items()}
     texture = printed(picture, stage)
     if cut:
-        texture[..., 5] = 1 - _opening(photo, cut)[rows, columns]
+        texture[..., 5] = 1 - np.max([masks[name] for name in cut], axis=0)
     face_mm = photo.face_mm * rng.uniform(0.8, 1.08)
     pixel_mm = face_mm / (fraction * SIZE)
     height, width = picture.shape[:2]
     mesh = sheet(width * pixel_mm, height * pixel_mm, bend=bend, bend_axis_deg=bend_axis_deg)
-    u0, v0, u1, v1 = photo.box
-    box = ((u0 * SIZE - columns.start) / width, (v0 * SIZE - rows.start) / height,
-           (u1 * SIZE - columns.start) / width, (v1 * SIZE - rows.start) / height)  # fmt: skip
+    left, top = columns.start - margin, rows.start - margin
+    u0, v0, u1, v1 = (SIZE * at for at in photo.box)
+    box = ((u0 - left) / width, (v0 - top) / height, (u1 - left) / width, (v1 - top) / height)
     crease = (1 - stage.quality) * rng.uniform(0, 5)
     x, y = mesh.vertices[:, 0] / 60, mesh.vertices[:, 1] / 60
     wave = np.sin(x * rng.uniform(0.6, 1.6) + rng.uniform(0, 6)) * np.sin(y * rng.uniform(0.4, 1.2) + rng.uniform(0, 6))
@@ -42,27 +47,27 @@ def held_print(
     mesh.vertices[:, 1] += -(1 - 2 * (box[1] + box[3]) / 2) * height * pixel_mm / 2 - 20
     mesh.vertices[:] = mesh.vertices @ rotation(rng.normal(0, 5), rng.normal(0, 7), rng.normal(0, 3)).T
     if cut:
-        wear(mesh, stage, photo, rows, columns, cut)
+        wear(mesh, stage, masks, cut)
     worn = bool(cut)
     return HeldSheet(stage, mesh, texture, box, face_mm, bool(cut), behind_mm=0.0 if worn else
                      rng.uniform(30, 220), hands=rng.random() < (0.4 if worn else 0.75),
                      worn=() if worn else presenter_spectacles(stage))  # fmt: skip
 
 
-def wear(mesh: Mesh, stage: Stage, photo: Portrait, rows: slice, columns: slice, cut: tuple[str, ...]) -> None:
+def wear(mesh: Mesh, stage: Stage, masks: Mapping[str, Floats], cut: tuple[str, ...]) -> None:
     """Lay a sheet with holes over the presenter's face, the eye holes before their eyes, within a careless error."""
     own = stage.source.head(stage.presenter, tone=stage.presenter_tone)
     face = survey(own)
     if face is None:
         return
     rng = stage.rng("wear")
-    eyes = _at(photo.masks["eyes"][rows, columns], mesh.uv)
+    eyes = _at(masks["eyes"], mesh.uv)
     hole = mesh.vertices[eyes > 0.3]
     if len(hole):
         error = rng.normal(0, 1 + 2.5 * (1 - stage.quality), 2)
         mesh.vertices[:, :2] += face.eyes.mean(axis=0)[:2] - hole.mean(axis=0)[:2] + error
     gap = 2 + rng.uniform(0, 6) * (1 - stage.quality)
-    free = _at(_opening(photo, cut)[rows, columns], mesh.uv)
+    free = np.max([_at(masks[name], mesh.uv) for name in cut], axis=0)
     mesh.vertices[:, 2] -= 60
     drape(mesh, own, gap_mm=gap, follow=0.1 + 0.8 * stage.quality, free=free)
 
@@ -83,10 +88,3 @@ def _relief(uv: Floats, box: tuple[float, float, float, float], face_mm: float) 
     eyes = -7 * np.exp(-0.5 * (((np.abs(x) - 32) / 15) ** 2 + ((y - 0.38 * face_mm) / 11) ** 2))
     mouth = 6 * np.exp(-0.5 * ((x / 26) ** 2 + ((y - 0.76 * face_mm) / 14) ** 2))
     return np.asarray(nose + eyes + mouth, np.float32)
-
-
-def _opening(photo: Portrait, cut: tuple[str, ...]) -> Floats:
-    out = np.zeros((SIZE, SIZE), np.float32)
-    for name in cut:
-        out = np.maximum(out, photo.masks[name])
-    return out

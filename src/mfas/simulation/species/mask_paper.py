@@ -13,16 +13,21 @@ from mfas.simulation.stage import Prop, Stage
 
 
 class MaskPaper:
-    """Coarse relief with straight folds, printed texture."""
+    """Coarse relief with straight folds, printed texture; the presenter's eyes where it is cut.
+
+    Quality 0: few large facets, well off the face, too large, poor ink. Quality 1: many small facets that follow the
+    face at a few millimetres, printed well. At any quality its facets are plane and its rim is a step.
+    """
 
     name = "mask_paper"
 
     def prepare(self, stage: Stage) -> Prop:
         """Print the victim's unwrapped face and fold it over the presenter's."""
         rng = stage.rng("mask")
+        careless = 1 - stage.quality
         victim = victim_head(stage)
-        smooth = over(stage, victim, enlarge=rng.uniform(1.0, 1.06), gap_mm=5.0)
-        mesh = Mesh(_facets(smooth.vertices, int(rng.integers(4, 8))), smooth.faces, smooth.uv)
+        smooth = over(stage, victim, enlarge=1.0 + 0.06 * careless, gap_mm=3.0 + 4.0 * careless)
+        mesh = Mesh(_facets(smooth.vertices, round(4 + 4 * careless)), smooth.faces, smooth.uv)
         texture = printed(victim.texture[..., :3] * 0.8, stage)
         alpha = holes(victim, ("eyes",) if rng.random() < 0.6 else (), 0.8)
         texture[..., 5] = alpha * victim.regions["face"]

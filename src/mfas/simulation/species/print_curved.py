@@ -9,7 +9,8 @@ from mfas.simulation.stage import Prop, Stage
 class PrintCurved:
     """Bent about a near-vertical axis with a radius from that of a head (85 mm, careful) to 300 mm.
 
-    Careful attackers press it against a face, which gives it a soft nose and eye hollows.
+    Quality 0: a shallow creased bend, a poor print. Quality 1: the radius of a head and, often, pressed against a face,
+    which gives it a soft nose and eye hollows; a good print.
     """
 
     name = "print_curved"

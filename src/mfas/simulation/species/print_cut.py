@@ -7,7 +7,11 @@ from mfas.simulation.stage import Prop, Stage
 
 
 class PrintCut:
-    """Holes at the eyes, sometimes mouth or nose: the attacker's real eyes move and blink in all three sensors."""
+    """Holes at the eyes, sometimes mouth or nose: the attacker's real eyes move and blink in all three sensors.
+
+    Quality 0: stiff creased paper that stands on the attacker's nose, holes a few millimetres beside their eyes, poor
+    print. Quality 1: bent round the face and close to it, holes before the eyes, good print.
+    """
 
     name = "print_cut"
 

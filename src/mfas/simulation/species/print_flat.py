@@ -7,7 +7,11 @@ from mfas.simulation.stage import Prop, Stage
 
 
 class PrintFlat:
-    """A plane, tilted, hand-held; nobody holds paper perfectly flat."""
+    """A plane, tilted, hand-held; nobody holds paper perfectly flat.
+
+    Quality 0: creased and wavy, often with its white margin, printed badly (see `printed`). Quality 1: smooth,
+    trimmed, printed well.
+    """
 
     name = "print_flat"
 
