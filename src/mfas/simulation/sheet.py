@@ -37,13 +37,16 @@ def contact_sheet(rows: Sequence[Mapping[str, object]], root: Path, target: Path
         cv2.imwrite(str(temporary), sheet[..., ::-1])
 
 
-def depth_picture(depth: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Depth (H, W) mm as grey (H, W, 3): near = bright over 200 mm about the middle's median, holes blue."""
+def depth_picture(depth: NDArray[np.uint16], unit_mm: float = 1.0) -> NDArray[np.uint8]:
+    """Depth (H, W) in counts of ``unit_mm`` as grey (H, W, 3): near = bright over 220 mm about the middle's median.
+
+    Holes are blue.
+    """
     size = depth.shape[0]
     middle = depth[size // 3 : -size // 3, size // 3 : -size // 3]
     known = middle[middle > 0]
     centre = float(np.median(known)) if known.size else 0.0
-    level: Floats = np.clip(0.65 - (depth.astype(np.float32) - centre) / 220, 0.05, 1)
+    level: Floats = np.clip(0.65 - (depth.astype(np.float32) - centre) * unit_mm / 220, 0.05, 1)
     grey = np.repeat((level * 255).astype(np.uint8)[..., None], 3, axis=2)
     grey[depth == 0] = (20, 40, 120)
     return grey
@@ -54,13 +57,16 @@ def _triple(row: Mapping[str, object], root: Path) -> NDArray[np.uint8]:
         name: np.asarray(cv2.imread(str(root / str(row[name])), cv2.IMREAD_UNCHANGED)) for name in _ORDER if row[name]
     }
     shape = (*next(iter(images.values())).shape[:2], 3)
-    panels = [_panel(name, images[name]) if name in images else np.full(shape, _MISSING, np.uint8) for name in _ORDER]
+    unit_mm = 1000 * float(str(row.get("depth_scale_m", 0.001)))
+    panels = [
+        _panel(name, images[name], unit_mm) if name in images else np.full(shape, _MISSING, np.uint8) for name in _ORDER
+    ]
     return np.pad(np.hstack(panels), ((2, 2), (2, 4), (0, 0)), constant_values=255)
 
 
-def _panel(name: str, image: NDArray[Any]) -> NDArray[np.uint8]:
+def _panel(name: str, image: NDArray[Any], unit_mm: float) -> NDArray[np.uint8]:
     if name == "depth":
-        return depth_picture(np.asarray(image, np.uint16))
+        return depth_picture(np.asarray(image, np.uint16), unit_mm)
     return np.asarray(image[..., ::-1] if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2), np.uint8)
 
 

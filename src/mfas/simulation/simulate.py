@@ -131,7 +131,7 @@ def _write(site: Site, seed: int, plan: Plan, frame: int, capture: Capture, out:
         "box": ",".join(str(v) for v in capture.box),
         "frame": frame,
         "timestamp": time_of(plan, frame),
-        "depth_scale_m": 0.001,
+        "depth_scale_m": site.depth.unit_mm / 1000,
         "depth_kind": "metric",
         "x_simulator": SIMULATOR_VERSION,
         "x_faults": ",".join(capture.faults),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from mfas.config import Config
 from mfas.simulation._numba import kernel
 from mfas.simulation.geometry import Floats
 
@@ -41,7 +43,13 @@ def blobs(rng: np.random.Generator, shape: tuple[int, int], sigma_px: float) -> 
     return np.asarray(smooth / (smooth.std() + 1e-9), np.float32)
 
 
-def to_millimetres(z: Floats, holes: NDArray[np.bool_], reach_mm: tuple[float, float]) -> NDArray[np.uint16]:
-    """Round to 16-bit millimetres; 0 where there is a hole or ``z`` is out of reach."""
-    bad = holes | (z < reach_mm[0]) | (z > reach_mm[1]) | ~np.isfinite(z)
-    return np.where(bad, 0, np.rint(np.clip(z, 0, 65535))).astype(np.uint16)
+class DepthSensor(Config):
+    """What every depth principle has: how far it reaches, and the unit its 16-bit numbers count."""
+
+    reach_mm: tuple[float, float] = Field(default=(150.0, 4000.0), description="nearest and farthest")
+    unit_mm: float = Field(default=1.0, gt=0, le=10, description="millimetres per count of the 16-bit image")
+
+    def counts(self, z: Floats, holes: NDArray[np.bool_]) -> NDArray[np.uint16]:
+        """Depth ``z`` (H, W) mm as uint16 counts of ``unit_mm``; 0 where there is a hole or ``z`` is out of reach."""
+        bad = holes | (z < self.reach_mm[0]) | (z > self.reach_mm[1]) | ~np.isfinite(z)
+        return np.where(bad, 0, np.rint(np.clip(z / self.unit_mm, 0, 65535))).astype(np.uint16)

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mfas.config import Config
 from mfas.simulation.geometry import Floats
-from mfas.simulation.sensors._depth import baseline_shadow, blobs, to_millimetres
+from mfas.simulation.sensors._depth import DepthSensor, baseline_shadow, blobs
 
 
-class ActiveStereo(Config):
+class ActiveStereo(DepthSensor):
     """Settings of an active-stereo sensor."""
 
     kind: Literal["active_stereo"] = "active_stereo"
@@ -43,7 +42,7 @@ class ActiveStereo(Config):
         focal: float,
         rng: np.random.Generator,
     ) -> NDArray[np.uint16]:
-        """True depth ``z`` (H, W) mm, returned ``signal``, ``facing`` cosine, ``gloss`` 0 to 1 -> uint16 mm, 0 = hole.
+        """True depth ``z`` (H, W) mm, returned ``signal``, ``facing`` cosine, ``gloss`` 0 to 1 -> uint16 counts, 0 = hole.
 
         ``sun`` is ambient infrared relative to the emitter, ``focal`` in pixels. Depth noise is
         ``z^2 / (focal * baseline) * subpixel``.
@@ -64,4 +63,4 @@ class ActiveStereo(Config):
         contrast = signal / (0.05 + signal + 0.35 * sun)
         bland = contrast < self.bland_hole * 0.5 * (1 + 0.6 * luck)
         shine = (gloss > 0.3) & (facing > 0.97) & (luck > 2 - 3 * self.shine_hole)
-        return to_millimetres(out.astype(np.float32), covered | bland | shine | (z <= 0), self.reach_mm)
+        return self.counts(out.astype(np.float32), covered | bland | shine | (z <= 0))

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mfas.config import Config
 from mfas.simulation.geometry import Floats
-from mfas.simulation.sensors._depth import baseline_shadow, blobs, to_millimetres
+from mfas.simulation.sensors._depth import DepthSensor, baseline_shadow, blobs
 
 
-class StructuredLight(Config):
+class StructuredLight(DepthSensor):
     """Settings of a structured-light sensor."""
 
     kind: Literal["structured_light"] = "structured_light"
@@ -46,7 +45,7 @@ class StructuredLight(Config):
         focal: float,
         rng: np.random.Generator,
     ) -> NDArray[np.uint16]:
-        """True depth ``z`` (H, W) mm, returned ``signal``, ``facing`` cosine, ``gloss`` 0 to 1 -> uint16 mm, 0 = hole.
+        """True depth ``z`` (H, W) mm, returned ``signal``, ``facing`` cosine, ``gloss`` 0 to 1 -> uint16 counts, 0 = hole.
 
         ``sun`` is ambient infrared relative to the emitter, ``focal`` in pixels.
         """  # fmt: skip
@@ -64,7 +63,7 @@ class StructuredLight(Config):
         shine = (gloss > 0.3) & (facing > 0.985 + 0.006 * luck) & (luck < 3 * self.shine_hole)
         lost = rng.random(shape, dtype=np.float32) < self.speckle_hole
         lost = cv2.dilate(lost.astype(np.uint8), np.ones((2, 2), np.uint8)).astype(bool)
-        return to_millimetres(out, holes | weak | steep | shine | lost, self.reach_mm)
+        return self.counts(out, holes | weak | steep | shine | lost)
 
 
 def _guided_blur(z: Floats, sigma_px: float) -> Floats:

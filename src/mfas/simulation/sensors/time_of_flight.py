@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mfas.config import Config
 from mfas.simulation.geometry import Floats
-from mfas.simulation.sensors._depth import to_millimetres
+from mfas.simulation.sensors._depth import DepthSensor
 
 
-class TimeOfFlight(Config):
+class TimeOfFlight(DepthSensor):
     """Settings of a time-of-flight sensor."""
 
     kind: Literal["time_of_flight"] = "time_of_flight"
@@ -41,7 +40,7 @@ class TimeOfFlight(Config):
         focal: float,
         rng: np.random.Generator,
     ) -> NDArray[np.uint16]:
-        """True depth ``z`` (H, W) mm, returned ``signal``, ``facing`` cosine, ``gloss`` 0 to 1 -> uint16 mm, 0 = hole.
+        """True depth ``z`` (H, W) mm, returned ``signal``, ``facing`` cosine, ``gloss`` 0 to 1 -> uint16 counts, 0 = hole.
 
         ``sun`` is ambient infrared relative to the emitter, ``focal`` in pixels.
         """  # fmt: skip
@@ -63,4 +62,4 @@ class TimeOfFlight(Config):
         burnt = (gloss > 0.3) & (signal > 1.6)
         holes = (z <= 0) | (strength < self.dark_hole * (1 + 2 * sun)) | burnt
         holes |= edge & (rng.random(z.shape, dtype=np.float32) < self.edge_hole)
-        return to_millimetres(out.astype(np.float32), holes, self.reach_mm)
+        return self.counts(out.astype(np.float32), holes)
