@@ -7,11 +7,12 @@
     species ─> prop ─┘     (light, distance, background, sensors: the site)
 
 Seams: `heads.HeadSource` (where people come from), `stage.Species` (what is shown), `sensors` (each on its own),
-`site.Site` (a YAML file). Lengths are millimetres, angles degrees, images registered.
+`site.Site` (a YAML file), `faults.Faults` (what goes wrong). Lengths are millimetres, angles degrees, images registered.
 """
 
 from __future__ import annotations
 
+from mfas.simulation.faults import Faults
 from mfas.simulation.heads import HeadSource, ParametricHead, ScannedHead
 from mfas.simulation.presentation import Capture, Plan, plan, render_presentation
 from mfas.simulation.simulate import simulate
@@ -21,6 +22,7 @@ from mfas.simulation.version import SIMULATOR_VERSION
 __all__ = [
     "SIMULATOR_VERSION",
     "Capture",
+    "Faults",
     "HeadSource",
     "ParametricHead",
     "Plan",

@@ -45,7 +45,8 @@ def simulate(
     """Render ``count`` captures of ``site`` into the folder ``out``; returns the path of ``manifest.parquet``.
 
     Writes ``rgb/``, ``depth/``, ``ir/`` (PNG), ``manifest.parquet``, ``contact_sheet.png``, ``site.yaml`` and
-    ``simulation.json``. The bytes of a capture depend on (site, seed, index) alone, whatever ``workers`` is.
+    ``simulation.json``. The bytes of a capture depend on (site, seed, index) alone, whatever ``workers`` is. An image
+    that dropped out is an empty cell and no file; the column ``x_faults`` names what befell a capture.
     A ``head`` source that cannot serve attacks makes every presentation bona fide, of one person, in split ``test``.
     ``progress(done, total)`` is called after each batch of captures. Raises `InputError` for a count below 1.
     """
