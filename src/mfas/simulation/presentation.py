@@ -19,10 +19,10 @@ from mfas.simulation.motion import face_at, pose_at
 from mfas.simulation.raster import Camera
 from mfas.simulation.scene import Part, View, render
 from mfas.simulation.shading import Light
-from mfas.simulation.site import Site
+from mfas.simulation.site import Background, Site
 from mfas.simulation.species import ATTACKS, LIVE
 from mfas.simulation.stage import Moment, Prop, Stage
-from mfas.simulation.surroundings import backdrop, draw_light
+from mfas.simulation.surroundings import backdrop, draw_light, scenery_of
 
 _GOLDEN = 0.6180339887498949
 _SPLITS = ("train", "train", "train", "validation", "test")
@@ -183,8 +183,16 @@ def _prepared(site: Site, seed: int, number: int, source: HeadSource) -> tuple[P
     return who, stage, prop
 
 
+_WALLS: OrderedDict[tuple[tuple[object, ...], Background], Floats] = OrderedDict()
+
+
 def _wall(stage: Stage, behind: float, across: float) -> Part:
-    return backdrop(stage.site, stage.rng("backdrop"), behind_mm=behind, across_mm=across)
+    key = stage.seed, stage.site.background
+    if key not in _WALLS:
+        _WALLS[key] = scenery_of(stage.site, stage.rng("backdrop"))
+        while len(_WALLS) > 4:
+            _WALLS.popitem(last=False)
+    return backdrop(_WALLS[key], behind_mm=behind, across_mm=across)
 
 
 def _distance(stage: Stage, prop: Prop) -> float:

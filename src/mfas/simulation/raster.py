@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,12 +31,16 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Buffers:
-    """What each pixel sees: ``z`` mm (inf = nothing), ``normal`` (H, W, 3), ``uv`` (H, W, 2), ``part`` (-1 = none)."""
+    """What each pixel sees: ``z`` mm (inf = nothing), ``normal`` (H, W, 3), ``uv`` (H, W, 2), ``part`` (-1 = none).
+
+    ``window`` tells which rows and columns a part was drawn in (first, end, first, end).
+    """
 
     z: Floats
     normal: Floats
     uv: Floats
     part: Ints
+    window: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
 def empty_buffers(size: int) -> Buffers:
@@ -65,10 +69,11 @@ def rasterise(
     n_out: Floats,
     uv_out: Floats,
     part_out: Ints,
-) -> None:
+) -> tuple[int, int, int, int]:
     """Draw one mesh into the buffers, perspective-correct; pixels whose ``alpha`` (h, w) is below 0.5 are left open.
 
-    An ``alpha`` of shape (1, 1) means opaque. Pixel centres are at half-integer positions.
+    An ``alpha`` of shape (1, 1) means opaque. Pixel centres are at half-integer positions. Returns the window that was
+    drawn in: first row and the one after the last, first column and the one after the last.
     """
     height, width = z_out.shape
     ah, aw = alpha.shape
@@ -83,6 +88,7 @@ def rasterise(
         iz[i] = 1.0 / z
         px[i] = vertices[i, 0] * focal * iz[i] + cx
         py[i] = vertices[i, 1] * focal * iz[i] + cy
+    top, bottom, left, right = height, 0, width, 0
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         area = (px[j] - px[i]) * (py[k] - py[i]) - (px[k] - px[i]) * (py[j] - py[i])
@@ -95,6 +101,7 @@ def rasterise(
         x1 = min(width - 1, int(np.ceil(max(px[i], px[j], px[k]) - 0.5)))
         y0 = max(0, int(np.floor(min(py[i], py[j], py[k]) - 0.5)))
         y1 = min(height - 1, int(np.ceil(max(py[i], py[j], py[k]) - 0.5)))
+        top, bottom, left, right = min(top, y0), max(bottom, y1 + 1), min(left, x0), max(right, x1 + 1)
         for y in range(y0, y1 + 1):
             for x in range(x0, x1 + 1):
                 sx = x + 0.5
@@ -123,3 +130,4 @@ def rasterise(
                 part_out[y, x] = part
                 for d in range(3):
                     n_out[y, x, d] = sign * (wi * normals[i, d] + wj * normals[j, d] + wk * normals[k, d]) * z
+    return top, bottom, left, right

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mfas.simulation.geometry import Floats, Ints, Mesh, vertex_normals
 from mfas.simulation.raster import Buffers, Camera, empty_buffers, rasterise
@@ -83,7 +82,7 @@ def _shade(
         index, part.texture, part.emissive, part.exponent, part.wrap,
         buffers.z, buffers.normal, buffers.uv, buffers.part, *screen,
         camera.focal, camera.cx, camera.cy, light.ambient, light.ground, light.key, light.key_direction,
-        light.reference_mm, *radiance,
+        light.reference_mm, buffers.window[index], *radiance,
     )  # fmt: skip
 
 
@@ -124,7 +123,7 @@ def _draw(parts: Sequence[Part], camera: Camera) -> Buffers:
 def _rasterise(index: int, part: Part, camera: Camera, buffers: Buffers) -> None:
     mesh = part.mesh
     alpha = np.ascontiguousarray(part.texture[:, :, 5]) if part.holes else _OPAQUE
-    rasterise(
+    buffers.window[index] = rasterise(
         mesh.vertices, vertex_normals(mesh.vertices, mesh.faces), mesh.uv, mesh.faces, alpha, index,
         part.two_sided, camera.focal, camera.cx, camera.cy, buffers.z, buffers.normal, buffers.uv, buffers.part,
     )  # fmt: skip
@@ -178,6 +177,7 @@ def _facing(normal: Floats, camera: Camera) -> Floats:
     """Cosine between normals (S, S, 3) and the line of sight, (S, S) in [0, 1]."""
     rows, columns = np.mgrid[: camera.size, : camera.size].astype(np.float32)
     x, y = (columns + 0.5 - camera.cx) / camera.focal, (rows + 0.5 - camera.cy) / camera.focal
-    along = -(normal[..., 0] * x + normal[..., 1] * y + normal[..., 2])
-    length = np.linalg.norm(normal, axis=-1) * np.sqrt(x * x + y * y + 1) + 1e-9
+    nx, ny, nz = normal[..., 0], normal[..., 1], normal[..., 2]
+    along = -(nx * x + ny * y + nz)
+    length = np.sqrt((nx * nx + ny * ny + nz * nz) * (x * x + y * y + 1)) + 1e-9
     return np.clip(along / length, 0, 1).astype(np.float32)

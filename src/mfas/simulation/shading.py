@@ -30,6 +30,10 @@ class Light:
     reference_mm: float
 
 
+_PEAK = 256
+"""Steps in which a highlight is tabled; a power per pixel would be half of the shader's time."""
+
+
 @kernel
 def shade(
     part: int,
@@ -51,20 +55,26 @@ def shade(
     key: Floats,
     direction: Floats,
     reference: float,
+    window: tuple[int, int, int, int],
     rgb: Floats,
     active: Floats,
     passive: Floats,
 ) -> None:
-    """Radiance of the pixels of one part: ``rgb`` (H, W, 3), and infrared under the emitter and in the scene's light.
+    """Radiance of the pixels of one part, all inside ``window`` (first and last row, first and last column, exclusive): ``rgb`` (H, W, 3), and infrared under the emitter and in the scene's light.
 
     Lambert with a wrap for subsurface scattering, Blinn-Phong with ``exponent``. ``occlusion`` and ``visible`` are in
     [0, 1]. An emissive part shines with its RGB texture; its surface reflects as black glass.
     """
-    height, width = z_in.shape
     th, tw = texture.shape[0], texture.shape[1]
     t = np.empty(6, np.float32)
-    for y in range(height):
-        for x in range(width):
+    norm = (exponent + 8.0) / 25.0
+    dull = 1e-6 ** (1.0 / exponent)  # below this cosine a highlight is less than a millionth of its peak
+    grain = (1.0 - dull) / (_PEAK - 2)
+    peak = np.empty(_PEAK, np.float32)
+    for i in range(_PEAK):
+        peak[i] = (dull + i * grain) ** exponent
+    for y in range(window[0], window[1]):
+        for x in range(window[2], window[3]):
             if part_in[y, x] != part:
                 continue
             u = min(max(uv_in[y, x, 0] * tw - 0.5, 0.0), tw - 1.001)
@@ -88,11 +98,16 @@ def shade(
             hx, hy, hz = vx + direction[0], vy + direction[1], vz + direction[2]
             hs = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
             half = max((nx * hx + ny * hy + nz * hz) / hs, 0.0)
-            norm = (exponent + 8.0) / 25.0
             shine, glint = 0.0, 0.0
             if t[4] > 0.003:
-                shine = t[4] * norm * half**exponent * visible[y, x]
-                glint = t[4] * norm * facing ** (2.0 * exponent)
+                if half > dull:
+                    at = (min(half, 1.0) - dull) / grain
+                    i = int(at)
+                    shine = t[4] * norm * (peak[i] + (at - i) * (peak[i + 1] - peak[i])) * visible[y, x]
+                if facing * facing > dull:
+                    at = (min(facing * facing, 1.0) - dull) / grain
+                    i = int(at)
+                    glint = t[4] * norm * (peak[i] + (at - i) * (peak[i + 1] - peak[i]))
             up = 0.5 - 0.5 * ny
             fresnel = t[4] * 0.12 * (1.0 - facing) ** 3
             for k in range(3):

@@ -40,12 +40,16 @@ def tint(kelvin: float) -> Floats:
     return np.array([np.exp(0.0032 * mired), 1.0, np.exp(-0.0052 * mired)], np.float32)
 
 
-def backdrop(site: Site, rng: np.random.Generator, *, behind_mm: float, across_mm: float) -> Part:
-    """A wall ``behind_mm`` from the camera, ``across_mm`` wide, with things on it."""
-    texture = scenery(rng, site.background.clutter, site.background.brightness, site.background.colour)
+def backdrop(texture: Floats, *, behind_mm: float, across_mm: float) -> Part:
+    """A wall ``behind_mm`` from the camera, ``across_mm`` wide, that shows ``texture``."""
     mesh = sheet(across_mm, across_mm, steps=2)
     moved = place(mesh.vertices, (0.0, 0.0, behind_mm))
     return Part("backdrop", Mesh(moved, mesh.faces, mesh.uv), texture)
+
+
+def scenery_of(site: Site, rng: np.random.Generator) -> Floats:
+    """What the wall of a site may look like."""
+    return scenery(rng, site.background.clutter, site.background.brightness, site.background.colour)
 
 
 def scenery(rng: np.random.Generator, clutter: float, brightness: tuple[float, float], colour: float) -> Floats:

@@ -29,19 +29,33 @@ class ParametricHead:
 
     def head(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
         """The head of ``subject``; the same id always gives the same person."""
-        person = _person(subject, -1 if tone is None else tone)
-        base = template()
-        moved = np.tensordot(state.expression.astype(np.float32), base.expression, 1)
-        mesh = Mesh((person.vertices + moved).astype(np.float32), base.faces, base.uv)
-        texture = paint_eyes(person.texture, person.looks, state)
-        vertices = person.vertices
-        face_box = (
-            float(vertices[:, 0].min()) + 12,
-            68.0,
-            float(vertices[:, 0].max()) - 12,
-            float(vertices[_chin(), 1]) - 4,
-        )
-        return Head(mesh, texture, _regions(), face_box, base.neck)
+        key = -1 if tone is None else tone
+        return _neutral(subject, key) if state is NEUTRAL else _posed(subject, state, key)
+
+
+@lru_cache(maxsize=8)
+def _neutral(subject: str, tone: int) -> Head:
+    """Artefacts, spectacles and hands ask for the neutral head again and again."""
+    head = _posed(subject, NEUTRAL, tone)
+    head.mesh.vertices.setflags(write=False)
+    head.texture.setflags(write=False)
+    return head
+
+
+def _posed(subject: str, state: FaceState, tone: int) -> Head:
+    person = _person(subject, tone)
+    base = template()
+    moved = np.tensordot(state.expression.astype(np.float32), base.expression, 1)
+    mesh = Mesh((person.vertices + moved).astype(np.float32), base.faces, base.uv)
+    texture = paint_eyes(person.texture, person.looks, state)
+    vertices = person.vertices
+    face_box = (
+        float(vertices[:, 0].min()) + 12,
+        68.0,
+        float(vertices[:, 0].max()) - 12,
+        float(vertices[_chin(), 1]) - 4,
+    )
+    return Head(mesh, texture, _regions(), face_box, base.neck)
 
 
 def _chin() -> int:

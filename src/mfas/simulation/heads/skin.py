@@ -12,6 +12,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from mfas.simulation._numba import kernel
 from mfas.simulation.geometry import Floats
 from mfas.simulation.heads.base import FaceState
 from mfas.simulation.heads.template import surface
@@ -64,7 +65,7 @@ class Looks:
         mask = np.clip((y - line) / 9 + 0.5, 0, 1)
         if self.bald:
             mask = mask * np.clip((turn - 1.2) / 0.3, 0, 1) * np.clip((62 - y) / 16, 0, 1)
-        ear = np.exp(-(((turn - 1.64) / 0.3) ** 4)) * np.exp(-(((y + 14) / 32) ** 4))
+        ear = np.exp(-_fourth((turn - 1.64) / 0.3) - _fourth((y + 14) / 32))
         return np.asarray(mask * (1 - ear), np.float32)
 
 
@@ -155,7 +156,7 @@ def _hair(
     size, density, slant = looks.brow
     arc = 19 + 4.5 * np.cos((side - 32) / 16) - 4 + slant * (side - 28)
     taper = size * np.clip((52 - side) / 20, 0.25, 1)
-    brow = np.exp(-(((y - arc) / taper) ** 4)) * np.clip((side - 8) / 6, 0, 1) * np.clip((53 - side) / 6, 0, 1) * front
+    brow = np.exp(-_fourth((y - arc) / taper)) * np.clip((side - 8) / 6, 0, 1) * np.clip((53 - side) / 6, 0, 1) * front
     fine = np.clip(density * (1 + 0.25 * strands), 0, 1)
     _darken(texture, brow * fine, tuple(looks.hair * 1.2), min(0.5, looks.hair_nir + 0.15))
     jaw = np.clip((-52 - y - 0.25 * np.maximum(side - 50, -30)) / 12, 0, 1) * np.clip((y + 122) / 10, 0, 1)
@@ -226,9 +227,10 @@ def _eye_window() -> tuple[slice, slice]:
 
 def _lips(x: Floats, y: Floats) -> Floats:
     reach = np.clip(1 - (x / 25) ** 2, 0, 1)
-    bow = 5.2 * reach**0.6 - 1.6 * np.exp(-((x / 4.5) ** 2))
+    arch = reach**0.6
+    bow = 5.2 * arch - 1.6 * np.exp(-((x / 4.5) ** 2))
     upper = np.clip((bow - (y + 72)) / 1.6 + 0.5, 0, 1) * (y > -72)
-    lower = np.clip((8.4 * reach**0.6 + (y + 72)) / 1.8 + 0.5, 0, 1) * (y <= -72)
+    lower = np.clip((8.4 * arch + (y + 72)) / 1.8 + 0.5, 0, 1) * (y <= -72)
     return np.asarray((upper + lower) * (reach > 0), np.float32)
 
 
@@ -240,12 +242,25 @@ def _disc(dx: Floats, dy: Floats, rx: float, ry: float) -> Floats:
     return np.asarray(np.clip((1 - (dx / rx) ** 2 - (dy / ry) ** 2) * 4 + 0.5, 0, 1), np.float32)
 
 
+def _fourth(x: Floats) -> Floats:
+    square = x * x
+    return np.asarray(square * square)
+
+
 def _darken(texture: Floats, weight: Floats, rgb: tuple[float, ...], nir: float) -> None:
     """Blend towards a colour and an infrared albedo, matt."""
-    w = weight[..., None]
-    texture[..., :3] += w * (np.array(rgb, np.float32) - texture[..., :3])
-    texture[..., 3] += weight * (nir - texture[..., 3])
-    texture[..., 4] *= 1 - weight
+    _blend(texture, np.asarray(weight, np.float32), np.array([*rgb, nir], np.float32))
+
+
+@kernel
+def _blend(texture: Floats, weight: Floats, colour: Floats) -> None:
+    for y in range(weight.shape[0]):
+        for x in range(weight.shape[1]):
+            w = weight[y, x]
+            if w != 0:
+                for k in range(4):
+                    texture[y, x, k] += w * (colour[k] - texture[y, x, k])
+                texture[y, x, 4] *= 1 - w
 
 
 def _noise(rng: np.random.Generator, cells: int, stretch: int = 1) -> Floats:

@@ -50,9 +50,9 @@ def _halftone(rng: np.random.Generator, height: int, width: int) -> Floats:
     y, x = np.mgrid[:height, :width].astype(np.float32)
     out = np.empty((height, width, 3), np.float32)
     for channel, turn in enumerate(np.deg2rad([15, 75, 45])):
-        a, b = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-        out[..., channel] = np.sin(a * 2 * np.pi / pitch) * np.sin(b * 2 * np.pi / pitch)
-    grain = cv2.GaussianBlur(rng.standard_normal(out.shape).astype(np.float32), (0, 0), 0.7)
+        cosine, sine = (np.float32(2 * np.pi / pitch * f(turn)) for f in (np.cos, np.sin))
+        out[..., channel] = np.sin(x * cosine + y * sine) * np.sin(y * cosine - x * sine)
+    grain = cv2.GaussianBlur(rng.standard_normal(out.shape, np.float32), (0, 0), 0.7)
     return np.asarray(out + 0.5 * grain, np.float32)
 
 

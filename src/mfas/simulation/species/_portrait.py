@@ -15,7 +15,7 @@ from mfas.simulation.scene import render
 from mfas.simulation.sensors import RgbCamera
 from mfas.simulation.species.live import Live
 from mfas.simulation.stage import Moment, Stage
-from mfas.simulation.surroundings import backdrop, draw_light
+from mfas.simulation.surroundings import backdrop, draw_light, scenery_of
 
 SIZE = 288
 
@@ -55,7 +55,7 @@ def portrait(stage: Stage, fraction: float = 0.5) -> Portrait:
     middle = prop.face_points(moment).mean(axis=0)
     camera = Camera(focal, SIZE / 2 - focal * middle[0] / middle[2], SIZE / 2 - focal * middle[1] / middle[2], SIZE)
     depth = distance + rng.uniform(400, 2000)
-    wall = backdrop(stage.site, rng, behind_mm=depth, across_mm=2.4 * SIZE / focal * depth)
+    wall = backdrop(scenery_of(stage.site, rng), behind_mm=depth, across_mm=2.4 * SIZE / focal * depth)
     parts = [*prop.parts(moment), wall]
     view = render(parts, camera, draw_light(stage.site, rng), supersample=1)
     picture = _CAMERA.expose(view.rgb, rng, rng)

@@ -73,8 +73,10 @@ class Frame:
 def spectacles(head: Head, subject: str) -> tuple[Part, ...]:
     """The spectacles of ``subject`` in head coordinates; nothing for people who wear none. Same in every capture."""
     rng = generator("spectacles", subject)
+    if rng.random() >= SHARE:
+        return ()
     face = survey(head)
-    if rng.random() >= SHARE or face is None:
+    if face is None:
         return ()
     metal = rng.random() < 0.45
     shape = Frame(rng.uniform(22, 27), rng.uniform(14.5, 21), rng.uniform(0.7, 1.3) if metal else rng.uniform(1.3, 2.6),

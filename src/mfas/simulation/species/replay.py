@@ -10,8 +10,8 @@ import numpy as np
 from mfas.simulation.geometry import Floats, Mesh, rotation, sheet
 from mfas.simulation.scene import Part
 from mfas.simulation.species._paper import HeldSheet, hands, presenter, presenter_spectacles
-from mfas.simulation.species._spectacles import put
 from mfas.simulation.species._portrait import SIZE, portrait
+from mfas.simulation.species._spectacles import put
 from mfas.simulation.stage import Moment, Prop, Stage, head_part, plain, torso
 
 
