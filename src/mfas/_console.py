@@ -16,7 +16,7 @@ def say(sentence: str) -> None:
 
 
 def show(result: Mapping[str, Any], as_json: bool) -> None:
-    """Print a result: JSON for programs, else one ``key: value`` line per entry, nested entries indented."""
+    """Print a result: JSON for programs, else one ``key: value`` line per entry; what is nested or long is indented."""
     if as_json:
         sys.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
     else:
@@ -58,6 +58,9 @@ def _lines(value: Mapping[str, Any], indent: str) -> Iterator[str]:
             for entry in item:
                 yield f"{indent}  -"
                 yield from _lines(entry, indent + "    ")
+        elif isinstance(item, str) and "\n" in item:
+            yield f"{indent}{key}:"
+            yield from (f"{indent}  {line}" for line in item.splitlines())
         else:
             yield f"{indent}{key}: {_text(item)}"
 

@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 data_app = typer.Typer(
-    help="Manifests and captures: simulate, check, crop.", no_args_is_help=True, rich_markup_mode=None
+    help="Manifests and captures: simulate, check, crop, audit.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data_app, name="data")
 
@@ -114,6 +114,28 @@ def data_crop(
     resolved = CropConfig.resolve(config, overrides or (), given)
     with progress_bar("cropping", "captures") as advance:
         show(crop(resolved, advance), json)
+
+
+@data_app.command("audit")
+def data_audit(
+    manifest: Annotated[Path, typer.Argument(help="Manifest, Parquet or CSV.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder (default: NAME.audit beside the manifest).")] = None,
+    workers: Workers = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Look for shortcuts that tell the classes apart, and print what the sensors measure; JSON and HTML."""
+    from mfas.benchmark.audit_run import AuditConfig
+    from mfas.benchmark.audit_run import audit as run
+    from mfas.benchmark.audit_text import brief
+
+    folder = out or manifest.with_name(f"{manifest.stem}.audit")
+    given: dict[str, Any] = {"manifest": manifest, "out": folder, "workers": workers}
+    resolved = AuditConfig.resolve(config, overrides or (), given)
+    with progress_bar("measuring", "captures") as advance:
+        result = run(resolved, advance)
+    show(result if json else brief(result), json)
 
 
 @app.command()
