@@ -97,6 +97,7 @@ def test_manifests_that_break_the_contract(
     for argv in (
         ("data", "check", path),
         ("data", "crop", path, "--out", tmp_path / "c"),
+        ("data", "audit", path),
         ("train", "--manifest", path, "--out", tmp_path / "m"),
         ("adapt", "--model", model_dir, "--manifest", path, "--out", tmp_path / "a"),
     ):

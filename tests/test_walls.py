@@ -57,6 +57,12 @@ def test_scores_are_evaluated_without_torch(tmp_path: Path) -> None:
     assert (tmp_path / "s.evaluation" / "evaluation.json").is_file()
 
 
+def test_manifests_are_audited_without_torch(site: Path, tmp_path: Path) -> None:
+    done = without_torch("data", "audit", site / "manifest.parquet", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"audit.json", "audit.html", "config.json"}
+
+
 def test_manifests_are_checked_and_cropped_without_torch(site: Path, tmp_path: Path) -> None:
     assert without_torch("data", "check", site / "manifest.parquet").returncode == 0
     done = without_torch("data", "crop", site / "manifest.parquet", "--out", tmp_path)
@@ -87,6 +93,7 @@ def test_parts_that_need_no_torch_import_without_it() -> None:
     parts = ["mfas.core", "mfas.errors", "mfas.config", "mfas.card", "mfas.cli", "mfas.benchmark"]
     parts += ["mfas.data.manifest", "mfas.data.scores", "mfas.data.capture", "mfas.data.cropping", "mfas.data.check"]
     parts += ["mfas.metrics", "mfas.report", "mfas.benchmark.evaluation_run", "mfas.benchmark.data_runs"]
+    parts += ["mfas.benchmark.audit_run", "mfas.data.measure"]
     done = python("-c", BLOCKED + "".join(f"import {name}\n" for name in parts))
     assert done.returncode == 0, done.stderr
 

@@ -129,8 +129,8 @@ def border(image: NDArray[Any], *, bottom: bool = False) -> NDArray[Any]:
 def noise(depth: Floats) -> float:
     """Robust sigma (1.4826 MAD) of the middle third about a Gaussian of 1.5 pixels, in the unit of ``depth``.
 
-    Holes take no part in the smoothing. White noise of standard deviation s gives 0.945 s: the smoothed image follows
-    it a little.
+    Holes take no part in the smoothing (around them, on a steep surface, the slope adds a little). White noise of
+    standard deviation s gives 0.945 s: the smoothed image follows it.
     """
     valid = ~np.isnan(depth)
     filled = np.where(valid, depth, np.float32(0.0))
