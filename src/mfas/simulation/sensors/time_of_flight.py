@@ -40,7 +40,7 @@ class TimeOfFlight(DepthSensor):
         focal: float,
         rng: np.random.Generator,
     ) -> NDArray[np.uint16]:
-        """True depth ``z`` (H, W) mm, returned ``signal``, ``facing`` cosine, ``gloss`` 0 to 1 -> uint16 counts, 0 = hole.
+        """True depth ``z`` (H, W) mm, returned ``signal``, ``facing`` cosine, ``gloss`` 0 to 1 -> counts, 0 = hole.
 
         ``sun`` is ambient infrared relative to the emitter, ``focal`` in pixels.
         """  # fmt: skip
