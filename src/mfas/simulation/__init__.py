@@ -7,7 +7,8 @@
     species ─> prop ─┘     (light, distance, background, sensors: the site)
 
 Seams: `heads.HeadSource` (where people come from), `stage.Species` (what is shown), `sensors` (each on its own),
-`site.Site` (a YAML file), `faults.Faults` (what goes wrong). Lengths are millimetres, angles degrees, images registered.
+`site.Site` (a YAML file), `faults.Faults` (what goes wrong). Lengths are millimetres, angles degrees, images
+registered.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from mfas.core import Label, Modality
 from mfas.errors import InputError
 from mfas.simulation.fault_draws import Drawn, draw_faults
 from mfas.simulation.faults import moved, overexposed, overexposed_ir, smudged, unlit, with_holes
-from mfas.simulation.geometry import rotation
+from mfas.simulation.geometry import Floats, rotation
 from mfas.simulation.heads import HeadSource, ParametricHead
 from mfas.simulation.heads.base import generator, seed_of
 from mfas.simulation.motion import face_at, pose_at

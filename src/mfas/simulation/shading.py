@@ -60,7 +60,9 @@ def shade(
     active: Floats,
     passive: Floats,
 ) -> None:
-    """Radiance of the pixels of one part, all inside ``window`` (first and last row, first and last column, exclusive): ``rgb`` (H, W, 3), and infrared under the emitter and in the scene's light.
+    """Radiance of the pixels of one part: ``rgb`` (H, W, 3), and infrared under the emitter and in the scene's light.
+
+    All its pixels lie inside ``window``: first and last row, first and last column, the last ones exclusive.
 
     Lambert with a wrap for subsurface scattering, Blinn-Phong with ``exponent``. ``occlusion`` and ``visible`` are in
     [0, 1]. An emissive part shines with its RGB texture; its surface reflects as black glass.
