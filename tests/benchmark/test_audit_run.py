@@ -196,7 +196,10 @@ def test_without_labels_only_sensors_and_constants(tmp_path: Path) -> None:
     (site,) = result["sensors"]
     assert (site["captures"], site["over"]) == (12, "all captures, there are no labels")
     assert site["figures"]["distance_mm"]["median"] == pytest.approx(610, abs=5)
-    assert "auc" not in brief(result)
+    shown = brief(result)
+    assert "auc" not in shown
+    assert shown["findings"] == "none, for no AUC can be given"
+    assert shown["constants"]["lab"]["rgb_width"] == 42
     assert "No AUC can be given" in (tmp_path / "audit" / "audit.html").read_text("utf-8")
 
 
@@ -215,6 +218,14 @@ def test_some_labels_are_said(tmp_path: Path) -> None:
     result = run(rows, tmp_path, min_per_class=5)
     assert result["notes"][0] == "4 captures without a label take no part in the AUCs."
     assert found(result)["rgb_dark_border"] == 1.0
+
+
+def test_captures_without_a_box_are_said(tmp_path: Path) -> None:
+    rows = [row | {"box": ""} for row in captures(tmp_path, 24)]
+    result = run(rows, tmp_path, min_per_class=2)
+    assert result["notes"][0].startswith("24 captures have no face box")
+    assert cell(result, "depth_distance")["reason"] == "not measured"
+    assert cell(result, "rgb_sharpness")["auc"] is not None
 
 
 def test_unreadable_files_are_counted_and_named(tmp_path: Path) -> None:

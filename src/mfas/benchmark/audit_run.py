@@ -121,9 +121,13 @@ def _notes(
 ) -> list[str]:
     """What a reader must know first, in plain sentences."""
     notes = []
+    boxless = int((manifest.column("box") == "").sum())
+    if boxless:
+        notes.append(f"{boxless} captures have no face box: nothing is measured of their faces; see mfas data crop.")
     labelled = int((manifest.column("label") != "").sum())
     if not labelled:
-        return ["No capture has a label: only the sensor table and the constants are given, over all captures."]
+        notes.append("No capture has a label: only the sensor table and the constants are given, over all captures.")
+        return notes
     if labelled < len(manifest):
         notes.append(f"{len(manifest) - labelled} captures without a label take no part in the AUCs.")
     for part in groups:

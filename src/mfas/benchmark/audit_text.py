@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_TABLES = (("auc", False), ("auc of physical cues (no limit)", True))
+_READING = "AUC with + where bona fide have the larger values, - where attacks have"
 _HIGHER = {"bona_fide": "+", "attack": "-", "": " "}
 
 
 def brief(result: Mapping[str, Any]) -> dict[str, Any]:
     """Findings in sentences, the sensor table, and the AUC of every statistic by site."""
     faults = result["unreadable"]
-    shown: dict[str, Any] = {
-        "findings": "\n".join(entry["sentence"] for entry in result["findings"]) or "none",
+    tables = [(title, _auc_cells(result, physical)) for title, physical in _TABLES]
+    judged = any(len(cells) > 1 for _, cells in tables)
+    nothing = "none" if judged else "none, for no AUC can be given"
+    return {
+        "findings": "\n".join(entry["sentence"] for entry in result["findings"]) or nothing,
         **({"one species only": _lines(result["by_species"])} if result["by_species"] else {}),
         **({"notes": "\n".join(result["notes"])} if result["notes"] else {}),
         "captures": result["captures"],
         "unreadable": "\n".join([str(faults["count"]), *faults["files"][:5]]),
         "sensors": _grid(sensor_cells(result)),
+        **{title: _grid(cells) for title, cells in tables if len(cells) > 1},
+        **({"reading": _READING} if judged else {"constants": result["constants"]}),
     }
-    for title, physical in (("auc", False), ("auc of physical cues (no limit)", True)):
-        cells = _auc_cells(result, physical)
-        if len(cells) > 1:
-            shown[title] = _grid(cells)
-    return shown | {"reading": "AUC with + where bona fide have the larger values, - where attacks have"}
 
 
 def sensor_cells(result: Mapping[str, Any]) -> list[list[str]]:
