@@ -20,9 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(
-    help="Manifests and captures: simulate, check, crop, audit.", no_args_is_help=True, rich_markup_mode=None
-)
+data_app = typer.Typer(help="Captures: simulate, check, crop, audit.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with the verb's configuration.")]
@@ -97,9 +95,7 @@ def data_check(
 def data_crop(
     manifest: Annotated[Path, typer.Argument(help="Manifest, Parquet or CSV.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for crops and the new manifest.")],
-    scale: Annotated[
-        float | None, typer.Option(help="Side of the square over the longer side of the face box (default: 1.3).")
-    ] = None,
+    scale: Annotated[float | None, typer.Option(help="Side of the square over the box's longer one (1.3).")] = None,
     size: Annotated[int | None, typer.Option(help="Resize to this many pixels (default: as they are).")] = None,
     yunet: Yunet = None,
     workers: Workers = None,
@@ -119,22 +115,19 @@ def data_crop(
 @data_app.command("audit")
 def data_audit(
     manifest: Annotated[Path, typer.Argument(help="Manifest, Parquet or CSV.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder (default: NAME.audit beside the manifest).")] = None,
+    out: Out = None,
     workers: Workers = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     json: AsJson = False,
 ) -> None:
-    """Look for shortcuts that tell the classes apart, and print what the sensors measure; JSON and HTML."""
-    from mfas.benchmark.audit_run import AuditConfig
-    from mfas.benchmark.audit_run import audit as run
+    """Shortcuts that tell the classes apart, and what the sensors measure; writes NAME.audit beside the manifest."""
+    from mfas.benchmark.audit_run import AuditConfig, audit
     from mfas.benchmark.audit_text import brief
 
-    folder = out or manifest.with_name(f"{manifest.stem}.audit")
-    given: dict[str, Any] = {"manifest": manifest, "out": folder, "workers": workers}
-    resolved = AuditConfig.resolve(config, overrides or (), given)
+    resolved = AuditConfig.resolve(config, overrides or (), {"manifest": manifest, "out": out, "workers": workers})
     with progress_bar("measuring", "captures") as advance:
-        result = run(resolved, advance)
+        result = audit(resolved, advance)
     show(result if json else brief(result), json)
 
 

@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
-from commands import mfas, refusal
 from mfas.benchmark.audit_run import AuditConfig, audit
 from mfas.benchmark.audit_text import brief
-from mfas.benchmark.separation import Groups, separate
-from mfas.data.manifest import Manifest, write_manifest
+from mfas.data.manifest import write_manifest
 from mfas.errors import InputError
-
-Row = dict[str, Any]
-Change = Callable[[Row, dict[str, np.ndarray], bool], None]
-
-
-def captures(root: Path, count: int = 24, change: Change | None = None) -> list[Row]:
-    """Rows of small captures on disk in which nothing but ``change(row, images, attack)`` tells the classes apart."""
-    rows: list[Row] = []
-    for i in range(count):
-        rng = np.random.default_rng(i)
-        attack = bool(rng.permutation(2)[0]) if i >= 2 else bool(i)
-        images = {
-            "rgb": rng.integers(60, 200, (42, 42, 3), dtype=np.uint8),
-            "depth": rng.integers(580, 640, (42, 42)).astype(np.uint16),
-            "ir": rng.integers(50, 90, (42, 42)).astype(np.uint8),
-        }
-        row: Row = {"capture_id": f"{rng.integers(1 << 30):08x}", "box": "full", "site": "lab", "subject": f"s{i % 7}"}
-        row |= {"label": "attack" if attack else "bona_fide", "species": "print_flat" if attack else ""}
-        row |= {"split": "train"}
-        if change is not None:
-            change(row, images, attack)
-        for name, image in images.items():
-            if name not in row:
-                row[name] = f"{i}_{name}.png"
-                cv2.imwrite(str(root / row[name]), image)
-        rows.append(row)
-    return rows
+from planted import Change, Row, black_border, captures, flat, larger_file, names, no_depth
 
 
 def run(rows: list[Row], root: Path, name: str = "m.parquet", **given: Any) -> dict[str, Any]:
@@ -58,31 +28,6 @@ def found(result: dict[str, Any]) -> dict[str, float]:
 def cell(result: dict[str, Any], name: str, site: str = "lab") -> dict[str, Any]:
     (item,) = (item for item in result["statistics"] if item["name"] == name)
     return dict(item["sites"][site])
-
-
-def black_border(row: Row, images: dict[str, np.ndarray], attack: bool) -> None:
-    if attack:
-        images["rgb"][:1] = images["rgb"][-1:] = 0
-
-
-def larger_file(row: Row, images: dict[str, np.ndarray], attack: bool) -> None:
-    if not attack:
-        images["ir"] //= 16
-
-
-def flat(row: Row, images: dict[str, np.ndarray], attack: bool) -> None:
-    """Attacks are planes, bona fide are not: a cue with a cause."""
-    if not attack:
-        images["depth"][14:28, 14:21] += 60
-
-
-def no_depth(row: Row, images: dict[str, np.ndarray], attack: bool) -> None:
-    if attack:
-        row["depth"] = ""
-
-
-def names(row: Row, images: dict[str, np.ndarray], attack: bool) -> None:
-    row["capture_id"] = ("spoof" if attack else "live") + row["capture_id"]
 
 
 def test_nothing_planted_nothing_found(tmp_path: Path) -> None:
@@ -170,21 +115,6 @@ def test_the_frames_of_a_clip_count_as_one_presentation(tmp_path: Path) -> None:
     assert cell(result, "rgb_bytes")["n_bona_fide"] > 1
 
 
-def test_auc_is_that_of_scikit_learn_ties_included() -> None:
-    from sklearn.metrics import roc_auc_score
-
-    rng = np.random.default_rng(3)
-    values = rng.integers(0, 6, 50).astype(np.float64) - 3e6
-    values[:4] = np.nan
-    rows = [{"rgb": f"{i}.png", "label": "attack" if i % 3 else "bona_fide"} for i in range(50)]
-    (groups,) = Groups.of(Manifest.from_rows(rows, Path()))
-    area = roc_auc_score(groups.bona_fide[4:], values[4:])
-    got = separate(values, groups, 5)
-    assert got.auc == pytest.approx(max(area, 1 - area))
-    assert got.higher == ("bona_fide" if area > 0.5 else "attack")
-    assert got.n_bona_fide + got.n_attack == 46
-
-
 def test_without_labels_only_sensors_and_constants(tmp_path: Path) -> None:
     rows = [row | {"label": "", "species": ""} for row in captures(tmp_path, 12, black_border)]
     result = run(rows, tmp_path, min_per_class=2)
@@ -266,25 +196,3 @@ def test_an_empty_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("rgb,label\n")
     with pytest.raises(InputError, match="expected captures"):
         audit(AuditConfig(manifest=tmp_path / "m.csv", out=tmp_path / "o"))
-
-
-def test_on_the_command_line(tmp_path: Path) -> None:
-    write_manifest(captures(tmp_path, 30, black_border), tmp_path / "m.csv")
-    argv = ("data", "audit", tmp_path / "m.csv", "--set", "min_per_class=5")
-    shown = mfas(*argv)
-    assert shown.code == 0
-    assert shown.out.startswith(("findings: lab: ", "findings:\n  lab: "))
-    assert "rgb_dark_border" in shown.out.partition("captures:")[0]
-    assert "Kinect v2" in shown.out
-    assert (tmp_path / "m.audit" / "audit.html").is_file()
-    assert mfas(*argv, "--out", tmp_path / "o", "--json").json()["findings"][0]["site"] == "lab"
-    assert (tmp_path / "o" / "audit.json").is_file()
-
-
-def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
-    assert "not found" in refusal("data", "audit", tmp_path / "none.parquet")
-    write_manifest(captures(tmp_path, 4), tmp_path / "m.csv")
-    assert "'limit'" in refusal("data", "audit", tmp_path / "m.csv", "--set", "limit=2")
-    assert "unknown key 'colour'" in refusal("data", "audit", tmp_path / "m.csv", "--set", "colour=red")
-    (tmp_path / "file").write_text("")
-    assert "got a file" in refusal("data", "audit", tmp_path / "m.csv", "--out", tmp_path / "file")

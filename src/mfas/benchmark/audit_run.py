@@ -27,7 +27,7 @@ class AuditConfig(Config):
     """Configuration of `mfas data audit`."""
 
     manifest: Path
-    out: Path
+    out: Path | None = Field(None, description="folder; None = NAME.audit beside the manifest")
     limit: float = Field(0.9, gt=0.5, le=1.0, description="AUC above which a statistic without a cause is a finding")
     min_per_class: int = Field(10, ge=2, description="presentations of a class below which no AUC is given")
     scale: float = Field(1.3, ge=0.5, le=4.0, description="side of the face crop over the longer side of the box")
@@ -43,12 +43,13 @@ def audit(config: AuditConfig, progress: Callable[[int, int], None] | None = Non
     manifest = read_manifest(config.manifest)
     if not len(manifest):
         raise InputError(f"expected captures in {config.manifest}, got none")
-    make_folder(config.out)
+    out = config.out or config.manifest.with_name(f"{config.manifest.stem}.audit")
+    make_folder(out)
     measured = measure_manifest(manifest, scale=config.scale, workers=config.workers, progress=progress)
-    result = judge(manifest, measured, config)
-    write_json(config.out / "audit.json", result)
-    write_audit(result, config.out / "audit.html", command=f"mfas data audit {config.manifest.name}")
-    write_resolved(config, config.out, "data audit")
+    result = judge(manifest, measured, config) | {"page": str(out / "audit.html")}
+    write_json(out / "audit.json", result)
+    write_audit(result, out / "audit.html", command=f"mfas data audit {config.manifest.name}")
+    write_resolved(config.model_copy(update={"out": out}), out, "data audit")
     return result
 
 

@@ -25,6 +25,7 @@ def brief(result: Mapping[str, Any]) -> dict[str, Any]:
         "sensors": _grid(sensor_cells(result)),
         **{title: _grid(cells) for title, cells in tables if len(cells) > 1},
         **({"reading": _READING} if judged else {"constants": result["constants"]}),
+        "page": result["page"],
     }
 
 
