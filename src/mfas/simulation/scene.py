@@ -180,4 +180,4 @@ def _facing(normal: Floats, camera: Camera) -> Floats:
     nx, ny, nz = normal[..., 0], normal[..., 1], normal[..., 2]
     along = -(nx * x + ny * y + nz)
     length = np.sqrt((nx * nx + ny * ny + nz * nz) * (x * x + y * y + 1)) + 1e-9
-    return np.clip(along / length, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(along / length, 0, 1), np.float32)

@@ -62,10 +62,9 @@ def shade(
 ) -> None:
     """Radiance of the pixels of one part: ``rgb`` (H, W, 3), and infrared under the emitter and in the scene's light.
 
-    All its pixels lie inside ``window``: first and last row, first and last column, the last ones exclusive.
-
     Lambert with a wrap for subsurface scattering, Blinn-Phong with ``exponent``. ``occlusion`` and ``visible`` are in
-    [0, 1]. An emissive part shines with its RGB texture; its surface reflects as black glass.
+    [0, 1]. An emissive part shines with its RGB texture; its surface reflects as black glass. ``window`` holds the
+    rows and columns that the part was drawn in (first, end, first, end).
     """
     th, tw = texture.shape[0], texture.shape[1]
     t = np.empty(6, np.float32)

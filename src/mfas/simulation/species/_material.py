@@ -45,7 +45,7 @@ def infrared(victim: Head, rng: np.random.Generator, *, unlike: float, shown: fl
     skin = rng.uniform(0.48, 0.6)
     pigment = rng.uniform(0.12, 0.3) if rng.random() < 0.5 else rng.uniform(0.75, 0.9)
     level = skin + unlike * (pigment - skin)
-    return np.clip(level * (1 + shown * (nir_detail(victim) - 1)), 0.05, 0.9).astype(np.float32)
+    return np.asarray(np.clip(level * (1 + shown * (nir_detail(victim) - 1)), 0.05, 0.9), np.float32)
 
 
 def nir_detail(victim: Head) -> Floats:

@@ -28,7 +28,7 @@ class Face:
     def height(self, xy: Floats) -> Floats:
         """Distance z of the face's surface at points (M, 2): the foremost vertex within 7 mm; -1e3 beside the face."""
         near = ((self.front[None, :, :2] - xy[:, None]) ** 2).sum(axis=2) < 49
-        return np.where(near, self.front[None, :, 2], -1e3).max(axis=1).astype(np.float32)
+        return np.asarray(np.where(near, self.front[None, :, 2], -1e3).max(axis=1), np.float32)
 
 
 def survey(head: Head) -> Face | None:
