@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """One instant: ``rgb`` uint8 (S, S, 3), ``depth`` uint16 (S, S) mm with 0 = hole, ``ir`` uint8 (S, S).
+    """One instant: ``rgb`` uint8 (S, S, 3), ``depth`` uint16 (S, S) counts with 0 = hole, ``ir`` (S, S).
+
+    A count of depth is the sensor's ``unit_mm``; infrared is uint8 or uint16 as the camera's ``bits`` say.
 
     ``box`` = x, y, w, h of the face in pixels as a detector gives it. ``view`` is the truth the sensors saw.
     ``missing`` are the modalities that dropped out: their images are what nobody received. ``faults`` are the names of
@@ -57,7 +60,7 @@ class Capture:
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.uint16]
-    ir: NDArray[np.uint8]
+    ir: NDArray[Any]
     box: tuple[int, int, int, int]
     view: View
     missing: frozenset[Modality] = frozenset()
@@ -226,7 +229,7 @@ def _camera(stage: Stage, prop: Prop, first: Moment) -> Camera:
 
 def _expose(
     stage: Stage, view: View, camera: Camera, light: Light, frame: int, drawn: Drawn
-) -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[Any]]:
     """Colour, depth and infrared as the three sensors deliver them, with the faults drawn."""
     site, dirt = stage.site, drawn.dirt.get
     colour = overexposed(site.rgb, drawn.jumps.get(Modality.RGB, 1.0))
@@ -235,7 +238,7 @@ def _expose(
     if drawn.residual is not None:
         infrared, active = unlit(infrared, active, drawn.residual)
     active, passive = (smudged(part, dirt(Modality.IR)) for part in (active, view.passive))
-    ir = infrared.expose(active, passive, stage.rng(f"ir{frame}"), stage.rng("ir"))
+    ir: NDArray[Any] = infrared.expose(active, passive, stage.rng(f"ir{frame}"), stage.rng("ir"))
     sun = float(np.mean(site.nir.ambient)) * float(light.key[0] + light.ambient[0])
     z = smudged(view.z, dirt(Modality.DEPTH), passes=0)
     signal = smudged(view.active, dirt(Modality.DEPTH), passes=2)

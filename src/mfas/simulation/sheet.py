@@ -15,6 +15,7 @@ from mfas.simulation.geometry import Floats
 
 PER_SPECIES = 5
 _MARGIN = 88
+_RAW_WHITE = 15_000
 _ORDER = ("rgb", "depth", "ir")
 _MISSING = (214, 214, 214)
 
@@ -67,6 +68,8 @@ def _triple(row: Mapping[str, object], root: Path) -> NDArray[np.uint8]:
 def _panel(name: str, image: NDArray[Any], unit_mm: float) -> NDArray[np.uint8]:
     if name == "depth":
         return depth_picture(np.asarray(image, np.uint16), unit_mm)
+    if image.dtype == np.uint16:
+        image = np.clip(image / _RAW_WHITE * 255, 0, 255).astype(np.uint8)
     return np.asarray(image[..., ::-1] if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2), np.uint8)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +27,12 @@ class NirCamera(Config):
     read_noise: float = Field(default=0.006, ge=0, description="standard deviation relative to full scale")
     hotspot: float = Field(default=0.2, ge=0, le=1, description="loss of emitter light from the middle to the corner")
     exponent: float = Field(default=1.0, gt=0, description="tone curve: level ** exponent")
+    bits: Literal[8, 16] = Field(default=8, description="of the image it delivers")
 
     def expose(
         self, active: Floats, passive: Floats, rng: np.random.Generator, tune: np.random.Generator
-    ) -> NDArray[np.uint8]:
-        """Radiance under the emitter and under the scene's light, each (H, W), to uint8 (H, W).
+    ) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """Radiance under the emitter and under the scene's light, each (H, W), to uint8 or uint16 (H, W), by ``bits``.
 
         ``tune`` draws what stays for a presentation, ``rng`` what changes each frame.
         """
@@ -44,4 +47,5 @@ class NirCamera(Config):
         image = np.clip(image * gain * np.exp(0.015 * rng.standard_normal()), 0, None)
         noise = np.sqrt(image / self.photons + self.read_noise**2)
         image = image + noise * rng.standard_normal(image.shape, dtype=np.float32)
-        return np.asarray(np.clip(image, 0, 1) ** self.exponent * 255 + 0.5, np.uint8)
+        counts: Floats = np.clip(image, 0, 1) ** self.exponent * (2**self.bits - 1) + 0.5
+        return counts.astype(np.uint8) if self.bits == 8 else counts.astype(np.uint16)
