@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def test_lenses_are_seen_through_and_glint() -> None:
     stage = _stage(1.0, subject=who)
     prop = LIVE.prepare(stage)
     with_them = _view(prop, stage)
-    bare = _view(type(prop)(stage, who, 2, prop.face_mm, (-60, 68, 60, -110)), stage)  # type: ignore[call-arg]
+    bare = _view(replace(prop, worn=()), stage)  # type: ignore[type-var]
     changed = np.abs(with_them.rgb - bare.rgb).max(axis=2) > 0.02
     assert 0.005 < changed.mean() < 0.2
     eyes = _eye_patches(prop, Moment(np.eye(3, dtype=np.float32), (0.0, 0.0, 700.0), FaceState()))

@@ -19,9 +19,9 @@ class Camera:
     cy: float
     size: int
 
-    def scaled(self, factor: int) -> Camera:
+    def scaled(self, factor: float) -> Camera:
         """The same view with ``factor`` times as many pixels a side."""
-        return Camera(self.focal * factor, self.cx * factor, self.cy * factor, self.size * factor)
+        return Camera(self.focal * factor, self.cx * factor, self.cy * factor, round(self.size * factor))
 
     def project(self, points: Floats) -> Floats:
         """Camera-space points (N, 3) mm to pixels (N, 2)."""
@@ -43,13 +43,13 @@ class Buffers:
     window: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
-def empty_buffers(size: int) -> Buffers:
-    """Buffers of a ``size`` x ``size`` image that sees nothing."""
+def empty_buffers(height: int, width: int) -> Buffers:
+    """Buffers of an image that sees nothing."""
     return Buffers(
-        np.full((size, size), np.inf, np.float32),
-        np.zeros((size, size, 3), np.float32),
-        np.zeros((size, size, 2), np.float32),
-        np.full((size, size), -1, np.int32),
+        np.full((height, width), np.inf, np.float32),
+        np.zeros((height, width, 3), np.float32),
+        np.zeros((height, width, 2), np.float32),
+        np.full((height, width), -1, np.int32),
     )
 
 

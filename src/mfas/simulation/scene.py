@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -64,14 +64,26 @@ def render(parts: Sequence[Part], camera: Camera, light: Light, *, supersample: 
     for index, part in enumerate(parts):
         if not part.glass:
             _shade(index, part, buffers, screen, fine, light, radiance)
-    panes = {
-        index: _pane(index, part, buffers, screen, fine, light, radiance)
+    panes = [
+        _pane(index, part, buffers, screen, fine, light, radiance, supersample)
         for index, part in enumerate(parts) if part.glass
-    }  # fmt: skip
+    ]  # fmt: skip
     view = _view(parts, buffers, rgb, active, passive, camera, supersample)
-    for index, pane in panes.items():
-        _look_through(view, parts[index], index, pane, camera, supersample)
+    for pane in panes:
+        _look_through(view, pane, supersample)
     return view
+
+
+@dataclass(frozen=True, slots=True)
+class _Pane:
+    """A clear part as the window ``rows``, ``columns`` of the picture sees it through ``camera``."""
+
+    index: int
+    part: Part
+    rows: slice
+    columns: slice
+    camera: Camera
+    buffers: Buffers
 
 
 def _shade(
@@ -88,32 +100,44 @@ def _shade(
 
 def _pane(
     index: int, part: Part, buffers: Buffers, screen: tuple[Floats, Floats], camera: Camera, light: Light,
-    radiance: tuple[Floats, Floats, Floats],
-) -> Buffers:  # fmt: skip
-    """Dim what lies behind a clear pane and add what the pane reflects; returns the pane's own buffers."""
-    own = empty_buffers(camera.size)
-    own.z[:] = buffers.z
-    _rasterise(index, part, camera, own)
-    shape = own.z.shape
+    radiance: tuple[Floats, Floats, Floats], factor: int,
+) -> _Pane:  # fmt: skip
+    """Dim what lies behind a clear pane and add what the pane reflects, in the window where it is."""
+    points = camera.project(part.mesh.vertices)
+    first = np.clip(np.floor(points.min(axis=0)).astype(int) // factor * factor, 0, camera.size)
+    end = np.clip(np.ceil(points.max(axis=0)).astype(int) + 1, first, camera.size)
+    rows, columns = slice(int(first[1]), int(end[1])), slice(int(first[0]), int(end[0]))
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    moved = replace(camera, cx=camera.cx - columns.start, cy=camera.cy - rows.start)
+    own = empty_buffers(*shape)
+    own.z[:] = buffers.z[rows, columns]
+    _rasterise(index, part, moved, own)
+    around = tuple(np.ascontiguousarray(field[rows, columns]) for field in screen)
     glints = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    _shade(index, part, own, screen, camera, light, glints)
+    _shade(index, part, own, (around[0], around[1]), moved, light, glints)
     covered = own.part == index
     for seen, glint in zip(radiance, glints, strict=True):
-        seen[covered] *= part.glass
-        seen += glint
-    return own
+        patch = seen[rows, columns]
+        patch[covered] *= part.glass
+        patch += glint
+    return _Pane(index, part, rows, columns, moved, own)
 
 
-def _look_through(view: View, part: Part, index: int, pane: Buffers, camera: Camera, factor: int) -> None:
+def _look_through(view: View, pane: _Pane, factor: int) -> None:
     """A pane's shine and small bump where depth sensors look through it."""
-    covered = pane.part[::factor, ::factor] == index
-    view.facing[covered] = _facing(pane.normal[::factor, ::factor], camera)[covered]
-    view.gloss[covered] = np.maximum(view.gloss[covered], float(part.texture[..., 4].mean()))
-    view.z[covered] -= part.bump_mm
+    camera = pane.camera.scaled(1 / factor)
+    covered = pane.buffers.part[::factor, ::factor] == pane.index
+    rows, columns = (slice(s.start // factor, s.start // factor + n)
+                     for s, n in zip((pane.rows, pane.columns), covered.shape, strict=True))  # fmt: skip
+    facing = _facing(pane.buffers.normal[::factor, ::factor], camera)
+    gloss = float(pane.part.texture[..., 4].mean())
+    view.facing[rows, columns][covered] = facing[covered]
+    view.gloss[rows, columns][covered] = np.maximum(view.gloss[rows, columns][covered], gloss)
+    view.z[rows, columns][covered] -= pane.part.bump_mm
 
 
 def _draw(parts: Sequence[Part], camera: Camera) -> Buffers:
-    buffers = empty_buffers(camera.size)
+    buffers = empty_buffers(camera.size, camera.size)
     for index, part in enumerate(parts):
         if not part.glass:
             _rasterise(index, part, camera, buffers)
@@ -175,7 +199,7 @@ def _view(
 
 def _facing(normal: Floats, camera: Camera) -> Floats:
     """Cosine between normals (S, S, 3) and the line of sight, (S, S) in [0, 1]."""
-    rows, columns = np.mgrid[: camera.size, : camera.size].astype(np.float32)
+    rows, columns = np.mgrid[: normal.shape[0], : normal.shape[1]].astype(np.float32)
     x, y = (columns + 0.5 - camera.cx) / camera.focal, (rows + 0.5 - camera.cy) / camera.focal
     nx, ny, nz = normal[..., 0], normal[..., 1], normal[..., 2]
     along = -(nx * x + ny * y + nz)

@@ -11,7 +11,8 @@ import numpy as np
 from mfas.simulation.geometry import Floats, Mesh, ellipsoid, rotation
 from mfas.simulation.heads import Head
 from mfas.simulation.scene import Part
-from mfas.simulation.species._spectacles import put, spectacles
+from mfas.simulation.species._corneas import corneas
+from mfas.simulation.species._spectacles import Face, put, spectacles
 from mfas.simulation.stage import Moment, Stage, head_part, plain, torso
 
 Box = tuple[float, float, float, float]
@@ -70,6 +71,7 @@ class HeldSheet:
     hands: bool
     person: bool = True
     worn: tuple[Part, ...] = ()
+    eyes: Face | None = None
 
     def parts(self, moment: Moment) -> Sequence[Part]:
         """Sheet, hands, and the presenter behind."""
@@ -81,7 +83,7 @@ class HeldSheet:
             aside = Moment(moment.turn, (x, y, z + self.behind_mm), moment.face)
             out.append(head_part(presenter(self.stage, moment), aside, "presenter"))
             out.append(torso(self.stage, aside, self.stage.presenter))
-            out += put(self.worn, aside)
+            out += put((*self.worn, *corneas(self.eyes, moment.face)), aside)
         return out
 
     def face_points(self, moment: Moment) -> Floats:
@@ -100,7 +102,12 @@ def presenter(stage: Stage, moment: Moment) -> Head:
 
 def presenter_spectacles(stage: Stage) -> tuple[Part, ...]:
     """The attacker's own spectacles, where nothing is worn over the face."""
-    return spectacles(stage.source.head(stage.presenter, tone=stage.presenter_tone), stage.presenter)
+    return spectacles(presenter_head(stage), stage.presenter)
+
+
+def presenter_head(stage: Stage) -> Head:
+    """The attacker's neutral head."""
+    return stage.source.head(stage.presenter, tone=stage.presenter_tone)
 
 
 def hands(stage: Stage, sheet: Mesh, moment: Moment) -> list[Part]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mfas.simulation.geometry import Floats, Mesh, rotation, sheet
 from mfas.simulation.species._drape import drape
-from mfas.simulation.species._paper import HeldSheet, presenter_spectacles, printed
+from mfas.simulation.species._paper import HeldSheet, presenter_head, presenter_spectacles, printed
 from mfas.simulation.species._portrait import SIZE, portrait
 from mfas.simulation.species._spectacles import survey
 from mfas.simulation.stage import Stage
@@ -51,12 +51,13 @@ def held_print(
     worn = bool(cut)
     return HeldSheet(stage, mesh, texture, box, face_mm, bool(cut), behind_mm=0.0 if worn else
                      rng.uniform(30, 220), hands=rng.random() < (0.4 if worn else 0.75),
-                     worn=() if worn else presenter_spectacles(stage))  # fmt: skip
+                     worn=() if worn else presenter_spectacles(stage),
+                     eyes=survey(presenter_head(stage)))  # fmt: skip
 
 
 def wear(mesh: Mesh, stage: Stage, masks: Mapping[str, Floats], cut: tuple[str, ...]) -> None:
     """Lay a sheet with holes over the presenter's face, the eye holes before their eyes, within a careless error."""
-    own = stage.source.head(stage.presenter, tone=stage.presenter_tone)
+    own = presenter_head(stage)
     face = survey(own)
     if face is None:
         return

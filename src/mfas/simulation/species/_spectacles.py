@@ -19,11 +19,15 @@ SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Where things sit on a face, mm in head coordinates: ``eyes`` (2, 3) left and right, ``front`` (N, 3) vertices."""
+    """Where things sit on a face, mm in head coordinates: ``eyes`` (2, 3) left and right, ``front`` (N, 3) vertices.
+
+    ``irises`` (2, 3) are the surface points between the lids.
+    """
 
     eyes: Floats
     front: Floats
     ear_x: float
+    irises: Floats
 
     def height(self, xy: Floats) -> Floats:
         """Distance z of the face's surface at points (M, 2): the foremost vertex within 7 mm; -1e3 beside the face."""
@@ -46,8 +50,12 @@ def survey(head: Head) -> Face | None:
     level = float(eyes[:, 1].mean())
     temple = vertices[(np.abs(vertices[:, 1] - level) < 12) & (vertices[:, 2] > 15) & (vertices[:, 2] < 55)]
     ear_x = float(np.abs(temple[:, 0]).max()) if len(temple) else 74.0
+    middles = [((vertices[side, :2] - eye[:2] + [0, 0.5]) ** 2).sum(axis=1).argmin() for side, eye in
+               zip(sides, eyes, strict=True)]  # fmt: skip
+    surface = [vertices[side, 2][m] for side, m in zip(sides, middles, strict=True)]
+    irises = np.column_stack([eyes[:, 0], eyes[:, 1] - 0.5, surface]).astype(np.float32)
     front = vertices[(vertices[:, 2] > 25) & (np.abs(vertices[:, 1] - level) < 60)]
-    return Face(eyes, front, ear_x)
+    return Face(eyes, front, ear_x, irises)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ import numpy as np
 from mfas.simulation.geometry import Floats, Ints, Mesh
 from mfas.simulation.heads import NEUTRAL, Head
 from mfas.simulation.scene import Part
-from mfas.simulation.species._spectacles import survey
+from mfas.simulation.species._corneas import corneas
+from mfas.simulation.species._paper import presenter_head
+from mfas.simulation.species._spectacles import Face, put, survey
 from mfas.simulation.stage import Moment, Stage, box_corners, head_part, torso
 
 
@@ -20,6 +22,7 @@ class WornProp:
 
     ``mobility`` is the share of the presenter's expression it follows, ``inner`` how far their head is drawn in under
     it, ``seen`` (F, 3) the faces of their head that a closed mask leaves visible (None: all of them).
+    ``eyes`` tells where their corneas shine.
     """
 
     stage: Stage
@@ -32,6 +35,7 @@ class WornProp:
     mobility: float
     inner: float = 1.0
     seen: Ints | None = None
+    eyes: Face | None = None
 
     def parts(self, moment: Moment) -> Sequence[Part]:
         """Mask, presenter's head, shoulders."""
@@ -49,6 +53,7 @@ class WornProp:
             mask,
             _shrunk(head_part(own, moment, "presenter"), self.inner, moment),
             torso(self.stage, moment, self.stage.presenter),
+            *(_shrunk(part, self.inner, moment) for part in put(corneas(self.eyes, moment.face), moment)),
         ]
 
     def face_points(self, moment: Moment) -> Floats:
@@ -109,7 +114,7 @@ def trimmed(mesh: Mesh, rim_mm: float) -> Mesh:
 
 def seen_through(stage: Stage, rim_mm: float) -> Ints:
     """Faces of the presenter's head that show in a closed mask: about the eyes, and the neck below its rim."""
-    own = stage.source.head(stage.presenter, NEUTRAL, tone=stage.presenter_tone)
+    own = presenter_head(stage)
     middle = own.mesh.vertices[own.mesh.faces].mean(axis=1)
     shown = middle[:, 1] < rim_mm + 12
     face = survey(own)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mfas.simulation.geometry import Floats, Mesh
-from mfas.simulation.heads import Head
+from mfas.simulation.heads import NEUTRAL, Head
 from mfas.simulation.scene import Part
+from mfas.simulation.species._corneas import corneas
 from mfas.simulation.species._material import infrared, painted
+from mfas.simulation.species._spectacles import put, survey
 from mfas.simulation.species._worn import victim_head
 from mfas.simulation.stage import Moment, Prop, Stage, box_corners, torso
 
@@ -23,11 +25,12 @@ class FakeHeadProp:
     face_mm: float
     dressed: bool
     exponent: float
+    glass_eyes: tuple[Part, ...] = ()
 
     def parts(self, moment: Moment) -> Sequence[Part]:
         """The head, and a body where it has one."""
         placed: Mesh = moment.put(self.head.mesh)
-        out = [Part("mannequin", placed, self.texture, exponent=self.exponent)]
+        out = [Part("mannequin", placed, self.texture, exponent=self.exponent), *put(self.glass_eyes, moment)]
         return [*out, torso(self.stage, moment, self.stage.presenter)] if self.dressed else out
 
     def face_points(self, moment: Moment) -> Floats:
@@ -57,4 +60,8 @@ class FakeHead:
                                    0.4 * stage.quality)  # fmt: skip
         texture[..., 4] = 0.07 + rng.uniform(0.12, 0.35) * careless
         dressed = bool(rng.random() < 0.4 + 0.6 * stage.quality)
-        return FakeHeadProp(stage, head, texture, head.face_box[1] - head.face_box[3], dressed, 18 + 40 * careless)
+        # wax figures have eyes of glass, dummies painted ones
+        eyes = corneas(survey(head), NEUTRAL) if rng.random() < stage.quality else ()
+        return FakeHeadProp(
+            stage, head, texture, head.face_box[1] - head.face_box[3], dressed, 18 + 40 * careless, eyes
+        )

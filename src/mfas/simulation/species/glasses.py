@@ -10,7 +10,7 @@ from mfas.simulation.scene import Part
 from mfas.simulation.species._paper import printed
 from mfas.simulation.species._portrait import SIZE, Portrait, portrait
 from mfas.simulation.species._spectacles import Frame, frame_mesh, lens_mesh, survey
-from mfas.simulation.species.live import LiveProp
+from mfas.simulation.species.live import in_person
 from mfas.simulation.stage import Prop, Stage, plain
 
 _LENS = 96
@@ -33,7 +33,6 @@ class Glasses:
         careless = 1 - stage.quality
         own = stage.source.head(stage.presenter, tone=stage.presenter_tone)
         face = survey(own)
-        box = own.face_box
         worn: tuple[Part, ...] = ()
         if face is not None:
             shape = Frame(rng.uniform(24, 27) + 3 * careless, rng.uniform(16, 20) + 6 * careless,
@@ -47,7 +46,7 @@ class Glasses:
                 Part("frame", frame_mesh(face, shape), frame, two_sided=True, exponent=50.0),
                 Part("printed eyes", lens_mesh(face, shape, bow_mm=400.0), lens, two_sided=True, exponent=60.0),
             )
-        return LiveProp(stage, stage.presenter, stage.presenter_tone, box[1] - box[3], box, worn)
+        return in_person(stage, stage.presenter, stage.presenter_tone, worn)
 
 
 def _printed_eyes(stage: Stage, shape: Frame, enlarge: float) -> Floats:

@@ -7,7 +7,8 @@ import numpy as np
 
 from mfas.simulation.geometry import Floats, Mesh
 from mfas.simulation.heads.template import COLUMNS, ROWS
-from mfas.simulation.species._paper import printed
+from mfas.simulation.species._paper import presenter_head, printed
+from mfas.simulation.species._spectacles import survey
 from mfas.simulation.species._worn import WornProp, holes, over, victim_head
 from mfas.simulation.stage import Prop, Stage
 
@@ -31,7 +32,8 @@ class MaskPaper:
         texture = printed(victim.texture[..., :3] * 0.8, stage)
         alpha = holes(victim, ("eyes",) if rng.random() < 0.6 else (), 0.8)
         texture[..., 5] = alpha * victim.regions["face"]
-        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 30.0, 0.0, 0.0, 0.93)
+        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 30.0, 0.0, 0.0, 0.93,
+                        eyes=survey(presenter_head(stage)))  # fmt: skip
 
 
 def _facets(vertices: Floats, cells: int) -> Floats:

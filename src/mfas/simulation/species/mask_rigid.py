@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from mfas.simulation.species._material import infrared, painted
+from mfas.simulation.species._paper import presenter_head
+from mfas.simulation.species._spectacles import survey
 from mfas.simulation.species._worn import WornProp, holes, over, victim_head
 from mfas.simulation.stage import Prop, Stage
 
@@ -35,4 +37,5 @@ class MaskRigid:
         return WornProp(
             stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3],
             exponent=20 + 50 * careless, wrap=0.03, mobility=0.0, inner=0.93,
+            eyes=survey(presenter_head(stage)),
         )  # fmt: skip

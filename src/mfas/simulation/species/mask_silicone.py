@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mfas.simulation.species._material import infrared, painted
+from mfas.simulation.species._paper import presenter_head
+from mfas.simulation.species._spectacles import survey
 from mfas.simulation.species._worn import WornProp, holes, over, seen_through, trimmed, victim_head
 from mfas.simulation.stage import Prop, Stage
 
@@ -39,4 +41,5 @@ class MaskSilicone:
             stage, victim, trimmed(mesh, rim), texture, victim.face_box[1] - victim.face_box[3],
             exponent=14 + 30 * careless, wrap=0.45, mobility=rng.uniform(0.6, 1.0) * 0.55 * stage.quality,
             inner=0.955 + 0.02 * stage.quality, seen=seen_through(stage, rim),
+            eyes=survey(presenter_head(stage)),
         )  # fmt: skip

@@ -11,7 +11,7 @@ from mfas.simulation.scene import Part
 from mfas.simulation.species._drape import drape
 from mfas.simulation.species._paper import printed
 from mfas.simulation.species._portrait import SIZE, Portrait, portrait
-from mfas.simulation.species.live import LiveProp
+from mfas.simulation.species.live import in_person
 from mfas.simulation.stage import Prop, Stage
 
 PIECES = {
@@ -46,9 +46,8 @@ class PartialPaper:
         if rng.random() < stage.quality:  # cut along the outline of the face
             texture[..., 5] *= photo.masks["face"][rows, columns] > 0.5
         mesh = _placed(stage, own, piece, rng)
-        box = own.face_box
         paper = Part("paper", mesh, texture, holes=True, two_sided=True, exponent=40.0)
-        return LiveProp(stage, stage.presenter, stage.presenter_tone, box[1] - box[3], box, (paper,))
+        return in_person(stage, stage.presenter, stage.presenter_tone, (paper,))
 
 
 def _window(photo: Portrait, piece: tuple[float, float, float, float]) -> tuple[slice, slice]:

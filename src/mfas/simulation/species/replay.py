@@ -9,9 +9,10 @@ import numpy as np
 
 from mfas.simulation.geometry import Floats, Mesh, rotation, sheet
 from mfas.simulation.scene import Part
-from mfas.simulation.species._paper import HeldSheet, hands, presenter, presenter_spectacles
+from mfas.simulation.species._corneas import corneas
+from mfas.simulation.species._paper import HeldSheet, hands, presenter, presenter_head, presenter_spectacles
 from mfas.simulation.species._portrait import SIZE, portrait
-from mfas.simulation.species._spectacles import put
+from mfas.simulation.species._spectacles import put, survey
 from mfas.simulation.stage import Moment, Prop, Stage, head_part, plain, torso
 
 
@@ -51,7 +52,7 @@ class ScreenProp:
             x, y, z = moment.offset
             aside = Moment(moment.turn, (x, y, z + held.behind_mm), moment.face)
             out += [head_part(presenter(held.stage, moment), aside), torso(held.stage, aside, held.stage.presenter)]
-            out += put(held.worn, aside)
+            out += put((*held.worn, *corneas(held.eyes, moment.face)), aside)
         return out
 
     def face_points(self, moment: Moment) -> Floats:
@@ -98,7 +99,7 @@ class _Replay:
             mesh.vertices[:] = mesh.vertices @ tilt.T
         held = HeldSheet(stage, screen, texture, box, face_mm, False, behind_mm=rng.uniform(60, 320),
                          hands=device is not _LAPTOP and rng.random() < 0.8, person=device is not _LAPTOP,
-                         worn=presenter_spectacles(stage))  # fmt: skip
+                         worn=presenter_spectacles(stage), eyes=survey(presenter_head(stage)))  # fmt: skip
         dark = rng.uniform(0.01, 0.06) if rng.random() < 0.75 else rng.uniform(0.3, 0.7)
         exponent = rng.uniform(30, 90) if self.matt(stage) else rng.uniform(900, 3000)
         return ScreenProp(held, frame, plain((dark, dark, dark), rng.uniform(0.03, 0.2), 0.1), face_mm, exponent)
