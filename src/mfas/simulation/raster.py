@@ -97,10 +97,13 @@ def rasterise(
         sign = np.float32(1.0)
         if area > 0.0:
             sign = np.float32(-1.0)
-        x0 = max(0, int(np.floor(min(px[i], px[j], px[k]) - 0.5)))
-        x1 = min(width - 1, int(np.ceil(max(px[i], px[j], px[k]) - 0.5)))
-        y0 = max(0, int(np.floor(min(py[i], py[j], py[k]) - 0.5)))
-        y1 = min(height - 1, int(np.ceil(max(py[i], py[j], py[k]) - 0.5)))
+        # only pixel centres inside the bounding box (and a hair beside it) can be covered
+        x0 = max(0, int(np.ceil(min(px[i], px[j], px[k]) - 0.51)))
+        x1 = min(width - 1, int(np.floor(max(px[i], px[j], px[k]) - 0.49)))
+        y0 = max(0, int(np.ceil(min(py[i], py[j], py[k]) - 0.51)))
+        y1 = min(height - 1, int(np.floor(max(py[i], py[j], py[k]) - 0.49)))
+        if x1 < x0 or y1 < y0:
+            continue
         top, bottom, left, right = min(top, y0), max(bottom, y1 + 1), min(left, x0), max(right, x1 + 1)
         for y in range(y0, y1 + 1):
             for x in range(x0, x1 + 1):

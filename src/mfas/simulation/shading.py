@@ -96,11 +96,11 @@ def shade(
             facing = max(nx * vx + ny * vy + nz * vz, 0.0)
             toward = nx * direction[0] + ny * direction[1] + nz * direction[2]
             lit = max(toward + wrap, 0.0) / (1.0 + wrap) * visible[y, x]
-            hx, hy, hz = vx + direction[0], vy + direction[1], vz + direction[2]
-            hs = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
-            half = max((nx * hx + ny * hy + nz * hz) / hs, 0.0)
             shine, glint = 0.0, 0.0
             if t[4] > 0.003:
+                hx, hy, hz = vx + direction[0], vy + direction[1], vz + direction[2]
+                hs = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
+                half = max((nx * hx + ny * hy + nz * hz) / hs, 0.0)
                 if half > dull:
                     at = (min(half, 1.0) - dull) / grain
                     i = int(at)

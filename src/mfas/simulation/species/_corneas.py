@@ -11,7 +11,7 @@ from mfas.simulation.species._spectacles import Face, merge
 from mfas.simulation.stage import plain
 
 _RADIUS_MM, _EDGE_MM = 7.8, 5.6
-_WET = plain((0.0, 0.0, 0.0), 0.0, 0.8)
+_WET = plain((0.0, 0.0, 0.0), 0.0, 2.0)
 
 
 def corneas(face: Face | None, state: FaceState) -> tuple[Part, ...]:
