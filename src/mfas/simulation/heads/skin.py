@@ -136,39 +136,26 @@ def paint(looks: Looks, rng: np.random.Generator) -> Floats:
     melanin = melanin + 0.5 * spots * front
     blood = looks.blood * (1 + 0.22 * _noise(rng, 14)) + 0.22 * _bell(side - 38, y + 36, 17, 14) * front
     blood = blood + 0.24 * _bell(x, y + 40, 12, 12) * front
-    lip = _lips(x, y) * front
+    lip = _lips(x) * front
     blood = blood + (0.4 + 0.9 * looks.lip) * lip
     nir = looks.nir * (1 + 0.02 * _noise(rng, 8)) * (1 - 0.06 * lip)
     rgb = _BASE * np.exp(-melanin[..., None] * _MELANIN - blood[..., None] * _BLOOD)
     gloss = looks.oily * (0.14 + 0.35 * _bell(x, y - 50, 40, 22) + 0.5 * _bell(x, y + 34, 10, 16)) + 0.14 * lip
     texture = np.dstack([rgb, nir, gloss, np.ones_like(nir)]).astype(np.float32)
-    _darken(texture, 0.92 * _bell(side - 6.5, y + 49.5, 3.0, 1.8) * front, (0.02, 0.01, 0.01), 0.12)
-    _darken(texture, 0.75 * np.exp(-(((y + 72) / 1.1) ** 2)) * (side < 23) * front, (0.05, 0.015, 0.015), 0.3)
-    _hair(texture, looks, rng, x, y, angle, front)
+    x_low, y_low, band = _band(-80.0, -38.0)
+    nostrils = 0.92 * _bell(np.abs(x_low) - 6.5, y_low + 49.5, 3.0, 1.8) * front[band]
+    _darken(texture[band], nostrils, (0.02, 0.01, 0.01), 0.12)
+    between = 0.75 * np.exp(-(((y_low + 72) / 1.1) ** 2)) * (np.abs(x_low) < 23) * front[band]
+    _darken(texture[band], between, (0.05, 0.015, 0.015), 0.3)
+    _hair(texture, looks, rng, y, angle, front)
     return texture
 
 
-def _hair(
-    texture: Floats, looks: Looks, rng: np.random.Generator, x: Floats, y: Floats, angle: Floats, front: Floats
-) -> None:
+def _hair(texture: Floats, looks: Looks, rng: np.random.Generator, y: Floats, angle: Floats, front: Floats) -> None:
     strands = _noise(rng, 90, stretch=10)
-    side = np.abs(x)
-    size, density, slant = looks.brow
-    arc = 19 + 4.5 * np.cos((side - 32) / 16) - 4 + slant * (side - 28)
-    taper = size * np.clip((52 - side) / 20, 0.25, 1)
-    brow = np.exp(-_fourth((y - arc) / taper)) * np.clip((side - 8) / 6, 0, 1) * np.clip((53 - side) / 6, 0, 1) * front
-    fine = np.clip(density * (1 + 0.25 * strands), 0, 1)
-    _darken(texture, brow * fine, tuple(looks.hair * 1.2), min(0.5, looks.hair_nir + 0.15))
-    jaw = np.clip((-52 - y - 0.25 * np.maximum(side - 50, -30)) / 12, 0, 1) * np.clip((y + 122) / 10, 0, 1)
-    lip_free = 1 - _bell(x, y + 73, 24, 8)
-    chin = np.clip(jaw * lip_free + _bell(x, y + 58, 22, 5) * 0.8, 0, 1) * front
-    _darken(texture, chin * looks.stubble * 0.7, tuple(looks.hair + 0.03), 0.4)
-    _darken(
-        texture,
-        np.clip(chin * looks.beard * (1.1 + 0.22 * _noise(rng, 70)), 0, 1),
-        tuple(looks.hair * 1.3),
-        looks.hair_nir,
-    )
+    tufts = _noise(rng, 70)
+    _brows(texture, looks, strands, front)
+    _beard(texture, looks, tufts, front)
     mask = looks.hair_mask(y, angle)
     mask = np.clip(mask * 1.15 + 0.25 * strands * (mask > 0.05) * (mask < 0.95), 0, 1)
     shade = np.clip(1 + 0.28 * strands, 0.4, 1.8)[..., None] * looks.hair
@@ -177,17 +164,47 @@ def _hair(
     texture[..., 4] += mask * (0.10 - texture[..., 4])
 
 
+def _brows(texture: Floats, looks: Looks, strands: Floats, front: Floats) -> None:
+    x, y, band = _band(0.0, 44.0)
+    side = np.abs(x)
+    size, density, slant = looks.brow
+    arc = 19 + 4.5 * np.cos((side - 32) / 16) - 4 + slant * (side - 28)
+    taper = size * np.clip((52 - side) / 20, 0.25, 1)
+    inside = np.clip((side - 8) / 6, 0, 1) * np.clip((53 - side) / 6, 0, 1) * front[band]
+    fine = np.clip(density * (1 + 0.25 * strands[band]), 0, 1)
+    brow = np.exp(-_fourth((y - arc) / taper)) * inside * fine
+    _darken(texture[band], brow, tuple(looks.hair * 1.2), min(0.5, looks.hair_nir + 0.15))
+
+
+def _beard(texture: Floats, looks: Looks, tufts: Floats, front: Floats) -> None:
+    x, y, band = _band(-126.0, -28.0)
+    side = np.abs(x)
+    jaw = np.clip((-52 - y - 0.25 * np.maximum(side - 50, -30)) / 12, 0, 1) * np.clip((y + 122) / 10, 0, 1)
+    lip_free = 1 - _bell(x, y + 73, 24, 8)
+    chin = np.clip(jaw * lip_free + _bell(x, y + 58, 22, 5) * 0.8, 0, 1) * front[band]
+    _darken(texture[band], chin * looks.stubble * 0.7, tuple(looks.hair + 0.03), 0.4)
+    full = np.clip(chin * looks.beard * (1.1 + 0.22 * tufts[band]), 0, 1)
+    _darken(texture[band], full, tuple(looks.hair * 1.3), looks.hair_nir)
+
+
+def _band(low: float, high: float) -> tuple[Floats, Floats, slice]:
+    """The x and y of the texture's rows between two heights (mm), and those rows."""
+    x, y, _ = texture_coordinates()
+    rows = np.nonzero((y[:, 0] > low) & (y[:, 0] < high))[0]
+    band = slice(int(rows[0]), int(rows[-1]) + 1)
+    return x[band], y[band], band
+
+
 def paint_eyes(texture: Floats, looks: Looks, state: FaceState) -> Floats:
     """A copy of ``texture`` with both eyes as ``state`` has them: sclera, iris, pupil, lids, lashes."""
-    x, y, _ = texture_coordinates()
-    window = _eye_window()
     out = texture.copy()
-    x, y = x[window], y[window]
-    patch = out[window]
     half_width, half_height, slant = looks.eye
     squint = 1 - 0.35 * float(state.expression[1]) - 0.3 * float(state.expression[4])
     upper, lower = half_height * state.lids * squint, half_height * 0.62 * (0.35 + 0.65 * state.lids)
     for sign in (-1.0, 1.0):
+        window = _eye_window(sign)
+        x, y = (field[window] for field in texture_coordinates()[:2])
+        patch = out[window]
         dx, dy = x - sign * 31.5, y + 1.0
         dy = dy - slant * (sign * dx)
         arch = np.clip(1 - (dx / half_width) ** 2, 0, 1)
@@ -217,21 +234,24 @@ def paint_eyes(texture: Floats, looks: Looks, state: FaceState) -> Floats:
     return out
 
 
-@lru_cache(maxsize=1)
-def _eye_window() -> tuple[slice, slice]:
+@lru_cache(maxsize=2)
+def _eye_window(sign: float) -> tuple[slice, slice]:
     x, y, angle = texture_coordinates()
-    near = (np.abs(y) < 13) & (np.abs(x) < 51) & (np.abs(angle) < 1.2)
+    near = (np.abs(y) < 13) & (np.abs(sign * x - 31.5) < 19.5) & (np.abs(angle) < 1.2)
     rows, columns = np.nonzero(near.any(axis=1))[0], np.nonzero(near.any(axis=0))[0]
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-def _lips(x: Floats, y: Floats) -> Floats:
+def _lips(x: Floats) -> Floats:
+    out = np.zeros_like(x)
+    x, y, band = _band(-84.0, -62.0)
     reach = np.clip(1 - (x / 25) ** 2, 0, 1)
     arch = reach**0.6
     bow = 5.2 * arch - 1.6 * np.exp(-((x / 4.5) ** 2))
     upper = np.clip((bow - (y + 72)) / 1.6 + 0.5, 0, 1) * (y > -72)
     lower = np.clip((8.4 * arch + (y + 72)) / 1.8 + 0.5, 0, 1) * (y <= -72)
-    return np.asarray((upper + lower) * (reach > 0), np.float32)
+    out[band] = (upper + lower) * (reach > 0)
+    return out
 
 
 def _bell(dx: Floats, dy: Floats, sx: float, sy: float) -> Floats:
