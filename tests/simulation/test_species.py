@@ -254,3 +254,14 @@ def _screen(quality: float, number: int) -> tuple[float, float, float]:
 def test_careful_screens_are_matched_large_and_quiet() -> None:
     careless, careful = (np.mean([_screen(q, n) for n in range(12)], axis=0) for q in (0.0, 1.0))
     assert (careless > careful).all()
+
+
+def test_open_eyes_reflect_the_emitter() -> None:
+    stage = _stage(1.0)
+    prop = replace(LIVE.prepare(stage), worn=())  # type: ignore[type-var]
+    eyes = _eye_patches(prop, Moment(np.eye(3, dtype=np.float32), (0.0, 0.0, 700.0), FaceState()))
+    for lids, shines in ((1.0, True), (0.1, False)):
+        face = FaceState(lids=lids)
+        added = _view(prop, stage, face).active - _view(replace(prop, eyes=None), stage, face).active  # type: ignore[type-var]
+        assert (added[eyes].max() > 0.1) == shines
+        assert np.abs(added[~eyes]).max() < 1e-6

@@ -30,7 +30,10 @@ def painted(victim: Head, rng: np.random.Generator, *, mottling: float, blur: fl
     even = base * (1 + away * share[..., None])
     face = cv2.GaussianBlur(victim.regions["face"], (0, 0), 2.0)[..., None]
     rgb = texture[..., :3] + face * (even - texture[..., :3])
-    mixed = np.exp(cast * rng.standard_normal(3)).astype(np.float32)
+    # people mix flesh tones too pale or too dark, too pink or too yellow; nobody mixes green
+    depth, warmth, odd = rng.standard_normal(3)
+    mixed = np.exp(cast * (1.3 * depth + warmth * np.array([0.5, -0.2, -0.6]) + odd * np.array([0, 0.2, -0.2])))
+    mixed = mixed.astype(np.float32)
     texture[..., :3] = np.clip(cv2.GaussianBlur(rgb, (0, 0), max(0.2, blur)) * mixed, 0.005, 0.9)
     return texture
 

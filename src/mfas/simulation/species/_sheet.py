@@ -33,7 +33,9 @@ def held_print(
     texture = printed(picture, stage)
     if cut:
         texture[..., 5] = 1 - np.max([masks[name] for name in cut], axis=0)
-    face_mm = photo.face_mm * rng.uniform(0.8, 1.08)
+    # holes must meet the attacker's eyes, so a cut print is near life size and straight
+    size = 1 + rng.normal(0, 0.02 + 0.05 * (1 - stage.quality)) if cut else rng.uniform(0.8, 1.08)
+    face_mm = photo.face_mm * size
     pixel_mm = face_mm / (fraction * SIZE)
     height, width = picture.shape[:2]
     mesh = sheet(width * pixel_mm, height * pixel_mm, bend=bend, bend_axis_deg=bend_axis_deg)
@@ -45,7 +47,8 @@ def held_print(
     wave = np.sin(x * rng.uniform(0.6, 1.6) + rng.uniform(0, 6)) * np.sin(y * rng.uniform(0.4, 1.2) + rng.uniform(0, 6))
     mesh.vertices[:, 2] += crease * wave + 85 + mould * _relief(mesh.uv, box, face_mm)
     mesh.vertices[:, 1] += -(1 - 2 * (box[1] + box[3]) / 2) * height * pixel_mm / 2 - 20
-    mesh.vertices[:] = mesh.vertices @ rotation(rng.normal(0, 5), rng.normal(0, 7), rng.normal(0, 3)).T
+    lean = rng.normal(0, 1, 3) * np.array([5, 7, 3]) * (0.4 if cut else 1.0)
+    mesh.vertices[:] = mesh.vertices @ rotation(float(lean[0]), float(lean[1]), float(lean[2])).T
     if cut:
         wear(mesh, stage, masks, cut)
     worn = bool(cut)
@@ -62,15 +65,23 @@ def wear(mesh: Mesh, stage: Stage, masks: Mapping[str, Floats], cut: tuple[str, 
     if face is None:
         return
     rng = stage.rng("wear")
-    eyes = _at(masks["eyes"], mesh.uv)
-    hole = mesh.vertices[eyes > 0.3]
-    if len(hole):
-        error = rng.normal(0, 1 + 2.5 * (1 - stage.quality), 2)
-        mesh.vertices[:, :2] += face.eyes.mean(axis=0)[:2] - hole.mean(axis=0)[:2] + error
+    error = rng.normal(0, 1 + 2.5 * (1 - stage.quality), 2)
+    mesh.vertices[:, :2] += face.eyes.mean(axis=0)[:2] - _between_eyes(mesh, masks["eyes"])[:2] + error
     gap = 2 + rng.uniform(0, 6) * (1 - stage.quality)
     free = np.max([_at(masks[name], mesh.uv) for name in cut], axis=0)
     mesh.vertices[:, 2] -= 60
-    drape(mesh, own, gap_mm=gap, follow=0.1 + 0.8 * stage.quality, free=free)
+    drape(mesh, own, gap_mm=gap, follow=0.35 + 0.6 * stage.quality, free=free)
+
+
+def _between_eyes(mesh: Mesh, eyes: Floats) -> Floats:
+    """Where on a sheet the middle between two shown eyes lies (3,): ``eyes`` (h, w) is their mask."""
+    columns = np.nonzero(eyes.max(axis=0) > 0.5)[0]
+    rows = np.nonzero(eyes.max(axis=1) > 0.5)[0]
+    u = (columns[0] + columns[-1] + 1) / 2 / eyes.shape[1] if len(columns) else 0.5
+    v = (rows[0] + rows[-1] + 1) / 2 / eyes.shape[0] if len(rows) else 0.4
+    near = ((mesh.uv - [u, v]) ** 2).sum(axis=1)
+    weight = np.exp(-0.5 * near / 0.03**2)
+    return np.asarray((weight[:, None] * mesh.vertices).sum(axis=0) / weight.sum(), np.float32)
 
 
 def _at(mask: Floats, uv: Floats) -> Floats:
