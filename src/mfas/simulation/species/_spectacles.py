@@ -54,7 +54,7 @@ def survey(head: Head) -> Face | None:
                zip(sides, eyes, strict=True)]  # fmt: skip
     surface = [vertices[side, 2][m] for side, m in zip(sides, middles, strict=True)]
     irises = np.column_stack([eyes[:, 0], eyes[:, 1] - 0.5, surface]).astype(np.float32)
-    front = vertices[(vertices[:, 2] > 25) & (np.abs(vertices[:, 1] - level) < 60)]
+    front = vertices[(vertices[:, 2] > eyes[:, 2].mean() - 15) & (np.abs(vertices[:, 1] - level) < 40)]
     return Face(eyes, front, ear_x, irises)
 
 
