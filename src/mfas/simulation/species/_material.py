@@ -41,12 +41,12 @@ def painted(victim: Head, rng: np.random.Generator, *, mottling: float, blur: fl
 def infrared(victim: Head, rng: np.random.Generator, *, unlike: float, shown: float) -> Floats:
     """Near-infrared albedo (h, w) of a painted head.
 
-    ``unlike`` in [0, 1] is how far the material's own reflectance is from skin's, to a pigment drawn dark (carbon,
-    iron oxide) or bright (titanium white); ``shown`` how much of the features' contrast remains, since organic paints
-    that are dark to the eye are clear in infrared.
+    ``unlike`` in [0, 1] is how far the material's own reflectance is from skin's, towards that of a pigment drawn
+    between carbon or iron oxide (dark) and titanium white (bright): some come near skin by chance. ``shown`` is how
+    much of the features' contrast remains, since organic paints that are dark to the eye are clear in infrared.
     """
     skin = rng.uniform(0.48, 0.6)
-    pigment = rng.uniform(0.12, 0.3) if rng.random() < 0.5 else rng.uniform(0.75, 0.9)
+    pigment = rng.uniform(0.15, 0.9)
     level = skin + unlike * (pigment - skin)
     return np.asarray(np.clip(level * (1 + shown * (nir_detail(victim) - 1)), 0.05, 0.9), np.float32)
 
