@@ -55,7 +55,8 @@ def data_simulate(
     seed: Seed = None,
     out: Out = None,
     head_model: Annotated[
-        Path | None, typer.Option("--head-model", help="GLB file of a scanned head, its picture beside it.")
+        Path | None,
+        typer.Option("--head-model", help="GLB scan, or the ICT face model (.npz or folder)."),
     ] = None,
     faults: Annotated[
         Path | None, typer.Option("--faults", help="YAML file of sensor faults, laid over the site's.")

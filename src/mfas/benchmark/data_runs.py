@@ -26,10 +26,10 @@ class SimulateConfig(Config):
     out: Path
     seed: int = Field(0, ge=0)
     workers: int = Field(1, ge=1, le=256)
-    head_model: Path | None = Field(None, description="GLB file of a scanned head: every capture is this live person")
+    head_model: Path | None = Field(None, description="GLB file of a scanned head, or the ICT face model")
     faults_file: Path | None = Field(None, description="YAML file with a `faults` section that is laid over the site's")
     faults: dict[str, Any] = Field(default_factory=dict, description="keys of `faults`, laid over both")
-    head_texture: Path | None = Field(None, description="its picture; default: color.jpg or NAME.jpg beside it")
+    head_texture: Path | None = Field(None, description="a scan's picture; default: color.jpg or NAME.jpg beside it")
 
 
 class CropConfig(Config):
@@ -48,10 +48,10 @@ def simulate_site(config: SimulateConfig, progress: Callable[[int, int], None] |
 
     Raises `ConfigError` for a wrong site, `InputError` for a head model or an ``out`` that cannot be used.
     """
-    from mfas.simulation import ScannedHead, load_site, simulate
+    from mfas.simulation import load_site, open_head, simulate
 
     site = _with_faults(load_site(config.site), config)
-    head = ScannedHead(config.head_model, _texture(config)) if config.head_model is not None else None
+    head = open_head(config.head_model, config.head_texture) if config.head_model is not None else None
     make_folder(config.out)
     path = simulate(
         site,
@@ -84,21 +84,6 @@ def _with_faults(site: Site, config: SimulateConfig) -> Site:
     for origin, values in layers:
         faults = faults.updated(parse(Faults, values, origin))
     return site.model_copy(update={"faults": faults})
-
-
-def _texture(config: SimulateConfig) -> Path:
-    """The picture named, or the one that lies beside the head model."""
-    if config.head_model is None or not config.head_model.is_file():
-        raise InputError(f"expected a GLB file of a head, found none at {config.head_model}")
-    if config.head_texture is not None:
-        return config.head_texture
-    for beside in (config.head_model.with_suffix(".jpg"), config.head_model.with_name("color.jpg")):
-        if beside.is_file():
-            return beside
-    raise InputError(
-        f"expected the head's picture as {config.head_model.stem}.jpg or color.jpg beside {config.head_model}, "
-        "found none; name it with --set head_texture=FILE"
-    )
 
 
 def crop(config: CropConfig, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:

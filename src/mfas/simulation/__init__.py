@@ -14,7 +14,7 @@ registered.
 from __future__ import annotations
 
 from mfas.simulation.faults import Faults
-from mfas.simulation.heads import HeadSource, ParametricHead, ScannedHead
+from mfas.simulation.heads import HeadSource, IctHead, ParametricHead, ScannedHead, open_head
 from mfas.simulation.presentation import Capture, Plan, plan, render_presentation
 from mfas.simulation.simulate import simulate
 from mfas.simulation.site import Site, load_site, site_names
@@ -25,11 +25,13 @@ __all__ = [
     "Capture",
     "Faults",
     "HeadSource",
+    "IctHead",
     "ParametricHead",
     "Plan",
     "ScannedHead",
     "Site",
     "load_site",
+    "open_head",
     "plan",
     "render_presentation",
     "simulate",

@@ -84,15 +84,25 @@ def _batches(
         for first, last in ranges:
             yield _render_range(site, seed, first, last, out, head)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
-        jobs = [pool.submit(_render_range, site, seed, first, last, out, head) for first, last in ranges]
+    # a head model is large: it travels once to each process, and keeps the people it has made there
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(site, head)) as pool:
+        jobs = [pool.submit(_render_here, seed, first, last, out) for first, last in ranges]
         for job in jobs:
             yield job.result()
 
 
-def _one_thread() -> None:
+_HERE: list[tuple[Site, HeadSource | None]] = []
+
+
+def _begin(site: Site, head: HeadSource | None) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     cv2.setNumThreads(1)
+    _HERE[:] = [(site, head)]
+
+
+def _render_here(seed: int, first: int, last: int, out: Path) -> list[Row]:
+    site, head = _HERE[0]
+    return _render_range(site, seed, first, last, out, head)
 
 
 def _render_range(site: Site, seed: int, first: int, last: int, out: Path, head: HeadSource | None) -> list[Row]:

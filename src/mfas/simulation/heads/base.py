@@ -54,6 +54,13 @@ class HeadSource(Protocol):
         """The head of ``subject`` in ``state``; ``tone`` 0 to 5 (Fitzpatrick I to VI) where it can be chosen."""
         ...
 
+    def cast(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
+        """The same face as a maker of masks takes it: one sheet on the vertex grid of `heads.template`.
+
+        Needed of sources with ``serves_attacks`` only.
+        """
+        ...
+
 
 def seed_of(*names: object) -> int:
     """A 64-bit seed from names: the same on every machine."""

@@ -32,6 +32,10 @@ class ParametricHead:
         key = -1 if tone is None else tone
         return _neutral(subject, key) if state is NEUTRAL else _posed(subject, state, key)
 
+    def cast(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
+        """The head itself, which is made on the template's grid."""
+        return self.head(subject, state, tone=tone)
+
 
 @lru_cache(maxsize=8)
 def _neutral(subject: str, tone: int) -> Head:

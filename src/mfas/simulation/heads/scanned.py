@@ -89,6 +89,11 @@ class ScannedHead:
         del subject, state, tone
         return Head(self._mesh, self._texture, {}, (-68.0, 68.0, 68.0, -116.0), self._neck)
 
+    def cast(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
+        """Raises `InputError`: a scan does not know where its eyes and mouth are."""
+        del subject, state, tone
+        raise InputError(f"expected a head source that serves attacks, got the {self.name} head")
+
 
 def _texture(path: Path, nir: float) -> Floats:
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)

@@ -18,7 +18,7 @@ from mfas.simulation.stage import Moment, Stage, box_corners, head_part, torso
 
 @dataclass(frozen=True, slots=True)
 class WornProp:
-    """A mask: ``mesh`` in head coordinates with ``texture``, over the presenter's head.
+    """A mask of ``victim``, a cast: ``mesh`` in head coordinates with ``texture``, over the presenter's head.
 
     ``mobility`` is the share of the presenter's expression it follows, ``inner`` how far their head is drawn in under
     it, ``seen`` (F, 3) the faces of their head that a closed mask leaves visible (None: all of them).
@@ -42,8 +42,9 @@ class WornProp:
         own = self.stage.source.head(self.stage.presenter, moment.face, tone=self.stage.presenter_tone)
         mesh = self.mesh
         if self.mobility > 0:
-            still = self.stage.source.head(self.stage.presenter, NEUTRAL, tone=self.stage.presenter_tone)
-            moved = mesh.vertices + self.mobility * (own.mesh.vertices - still.mesh.vertices)
+            cast, who, tone = self.stage.source.cast, self.stage.presenter, self.stage.presenter_tone
+            still, moving = cast(who, NEUTRAL, tone=tone), cast(who, moment.face, tone=tone)
+            moved = mesh.vertices + self.mobility * (moving.mesh.vertices - still.mesh.vertices)
             mesh = Mesh(moved.astype(np.float32), mesh.faces, mesh.uv)
         placed = moment.put(mesh, self.victim.neck)
         mask = Part("mask", placed, self.texture, holes=True, exponent=self.exponent, wrap=self.wrap, two_sided=True)
@@ -79,9 +80,14 @@ def victim_head(stage: Stage) -> Head:
     return stage.source.head(stage.subject, NEUTRAL, tone=stage.tone)
 
 
+def victim_cast(stage: Stage) -> Head:
+    """The victim's neutral face as one sheet on the template's vertex grid."""
+    return stage.source.cast(stage.subject, NEUTRAL, tone=stage.tone)
+
+
 def over(stage: Stage, victim: Head, *, enlarge: float, gap_mm: float) -> Mesh:
-    """The victim's surface, ``enlarge`` times, kept at least ``gap_mm`` outside the presenter's head."""
-    own = stage.source.head(stage.presenter, NEUTRAL, tone=stage.presenter_tone).mesh.vertices
+    """The surface of a victim's cast, ``enlarge`` times, kept at least ``gap_mm`` outside the presenter's head."""
+    own = stage.source.cast(stage.presenter, NEUTRAL, tone=stage.presenter_tone).mesh.vertices
     outer = victim.mesh.vertices * enlarge
     eyes = (np.abs(victim.mesh.uv[:, 1] - _EYE_ROW) < 0.03) & (np.abs(victim.mesh.uv[:, 0] - 0.5) < 0.2)
     outer = outer + (own[eyes] - outer[eyes]).mean(axis=0) * np.array([1, 1, 0], np.float32)

@@ -9,7 +9,7 @@ from mfas.simulation.geometry import Floats, Mesh
 from mfas.simulation.heads.template import COLUMNS, ROWS
 from mfas.simulation.species._paper import presenter_head, printed
 from mfas.simulation.species._spectacles import survey
-from mfas.simulation.species._worn import WornProp, holes, over, victim_head
+from mfas.simulation.species._worn import WornProp, holes, over, victim_cast
 from mfas.simulation.stage import Prop, Stage
 
 
@@ -26,7 +26,7 @@ class MaskPaper:
         """Print the victim's unwrapped face and fold it over the presenter's."""
         rng = stage.rng("mask")
         careless = 1 - stage.quality
-        victim = victim_head(stage)
+        victim = victim_cast(stage)
         smooth = over(stage, victim, enlarge=1.0 + 0.06 * careless, gap_mm=3.0 + 4.0 * careless)
         mesh = Mesh(_facets(smooth.vertices, round(4 + 4 * careless)), smooth.faces, smooth.uv)
         texture = printed(victim.texture[..., :3] * 0.8, stage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mfas.simulation.species._material import infrared, painted
 from mfas.simulation.species._paper import presenter_head
 from mfas.simulation.species._spectacles import survey
-from mfas.simulation.species._worn import WornProp, holes, over, victim_head
+from mfas.simulation.species._worn import WornProp, holes, over, victim_cast
 from mfas.simulation.stage import Prop, Stage
 
 
@@ -24,7 +24,7 @@ class MaskRigid:
         """Cast and paint a mask of the victim."""
         rng = stage.rng("mask")
         careless = 1 - stage.quality
-        victim = victim_head(stage)
+        victim = victim_cast(stage)
         mesh = over(stage, victim, enlarge=1.02 + 0.05 * careless, gap_mm=3.5 + 4.5 * careless)
         texture = painted(victim, rng, mottling=0.5 * stage.quality, blur=0.5 + 2.2 * careless,
                           cast=0.04 + 0.14 * careless)  # fmt: skip

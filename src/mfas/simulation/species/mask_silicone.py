@@ -7,7 +7,7 @@ import numpy as np
 from mfas.simulation.species._material import infrared, painted
 from mfas.simulation.species._paper import presenter_head
 from mfas.simulation.species._spectacles import survey
-from mfas.simulation.species._worn import WornProp, holes, over, seen_through, trimmed, victim_head
+from mfas.simulation.species._worn import WornProp, holes, over, seen_through, trimmed, victim_cast
 from mfas.simulation.stage import Prop, Stage
 
 
@@ -27,7 +27,7 @@ class MaskSilicone:
         """Cast a mask of the victim in silicone."""
         rng = stage.rng("mask")
         careless = 1 - stage.quality
-        victim = victim_head(stage)
+        victim = victim_cast(stage)
         mesh = over(stage, victim, enlarge=1.01 + 0.04 * careless + rng.uniform(0, 0.01), gap_mm=3 + 5 * careless)
         texture = painted(victim, rng, mottling=0.75 * stage.quality, blur=0.4 + 2.4 * careless,
                           cast=0.02 + 0.13 * careless)  # fmt: skip
