@@ -190,3 +190,13 @@ def test_on_the_command_line(made_up: Path, tmp_path: Path) -> None:
 def test_a_scan_makes_no_masks(shared_data: Path) -> None:
     with pytest.raises(InputError, match="serves attacks"):
         open_head(shared_data / "head_scan" / "LeePerrySmith.glb").cast("anna")
+
+
+def test_nobody_shows_through_a_paper_mask(source: IctHead) -> None:
+    site = only("mask_paper")
+    for number in range(6):
+        view = render_presentation(site, 7, number, 0, head=source)[1].view
+        middle = np.isin(view.part[46:76, 42:70], (0, 1))
+        assert middle.all()
+        through = (view.part[46:76, 42:70] == 1).mean()
+        assert through < 0.2, "eye holes, and nothing else"

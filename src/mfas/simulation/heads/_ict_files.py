@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,6 +20,9 @@ from mfas.simulation.heads._obj import read_polygons, read_positions
 
 VERTICES = 26_719
 _MOST_MODES, _MOST_SHAPES, _MOST_FACES = 200, 200, 60_000
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, SyntaxError, EOFError, ValueError,
+           RuntimeError)  # fmt: skip
+"""What zipfile and NumPy raise at bytes that are no arrays; RuntimeError at encrypted ones."""
 _NEUTRAL = "generic_neutral_mesh.obj"
 
 
@@ -63,7 +68,7 @@ def _from_arrays(path: Path, wanted: tuple[str, ...]) -> IctModel:
             fields = {name: _field(archive, path, name, kinds[name], check) for name, check in checks.items()}
     except OSError:
         raise InputError(f"expected an ICT face model, found no file that can be read at {path}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError):
+    except _DAMAGE:
         raise InputError(f"expected an ICT face model as a NumPy .npz file, got a damaged one at {path}") from None
     names, deltas = [str(name) for name in fields["expression_names"]], fields["expression_delta"]
     if len(names) != len(deltas):
@@ -96,7 +101,7 @@ def _field(
             raise InputError(f"expected field {name} of {path} to end where its header says, got more bytes")
         with archive.open(entry) as stream:
             return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError):
+    except _DAMAGE:
         raise InputError(f"expected field {name} of {path} as {_LAYOUT[name]}, got a damaged one") from None
 
 

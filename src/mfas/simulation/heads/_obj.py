@@ -9,7 +9,7 @@ import numpy as np
 from mfas.errors import InputError
 from mfas.simulation.geometry import Floats, Ints
 
-_LARGEST = 64 * 2**20
+_LARGEST = 16 * 2**20
 
 
 def read_positions(path: Path) -> Floats:

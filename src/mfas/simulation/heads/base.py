@@ -49,6 +49,8 @@ class HeadSource(Protocol):
     name: str
     serves_attacks: bool
     """Whether it knows the `Head.regions` that artefacts are made from."""
+    varied: bool
+    """Whether people differ so much in relief that a mask of one must be widened to go over another."""
 
     def head(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
         """The head of ``subject`` in ``state``; ``tone`` 0 to 5 (Fitzpatrick I to VI) where it can be chosen."""

@@ -59,6 +59,7 @@ class IctHead:
 
     name = "ict"
     serves_attacks = True
+    varied = True
 
     def __init__(self, path: Path) -> None:
         model = read_ict(path, _WANTED)

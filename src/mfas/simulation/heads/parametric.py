@@ -26,6 +26,7 @@ class ParametricHead:
 
     name = "parametric"
     serves_attacks = True
+    varied = False
 
     def head(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
         """The head of ``subject``; the same id always gives the same person."""

@@ -73,6 +73,7 @@ class ScannedHead:
 
     name = "scanned"
     serves_attacks = False
+    varied = False
 
     def __init__(self, mesh: Path, albedo: Path, *, height_mm: float = 330.0, nir: float = 0.55) -> None:
         raw = load_glb(mesh)

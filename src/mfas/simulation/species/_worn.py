@@ -95,9 +95,22 @@ def over(stage: Stage, victim: Head, *, enlarge: float, gap_mm: float) -> Mesh:
     centre = outer * axis
     radius = np.linalg.norm(outer - centre, axis=1, keepdims=True)
     least = np.linalg.norm(own - own * axis, axis=1, keepdims=True) + gap_mm
-    push = np.clip(least - radius, 0, 12) * _mostly_front(victim)
+    push = np.clip(least - radius, 0, 40 if stage.source.varied else 12) * _mostly_front(victim)
     vertices = outer + (outer - centre) / np.maximum(radius, 1e-3) * push
     return Mesh(vertices.astype(np.float32), victim.mesh.faces, victim.mesh.uv)
+
+
+def widened(stage: Stage, mesh: Mesh, inner: float) -> Mesh:
+    """A cast pushed out to where it clears the presenter's head, drawn in by ``inner``; as it is if heads are alike."""
+    if not stage.source.varied:
+        return mesh
+    own = stage.source.cast(stage.presenter, NEUTRAL, tone=stage.presenter_tone).mesh.vertices
+    ahead = np.array([0, 0, 30], np.float32)
+    level = np.array([1, 0, 1], np.float32)
+    least = np.linalg.norm((own - ahead) * level * inner + ahead, axis=1, keepdims=True) + 2.0
+    radius = np.linalg.norm(mesh.vertices * level, axis=1, keepdims=True)
+    out = mesh.vertices * level / np.maximum(radius, 1e-3) * np.clip(least - radius, 0, 40)
+    return Mesh((mesh.vertices + out).astype(np.float32), mesh.faces, mesh.uv)
 
 
 def _mostly_front(head: Head) -> Floats:

@@ -9,8 +9,10 @@ from mfas.simulation.geometry import Floats, Mesh
 from mfas.simulation.heads.template import COLUMNS, ROWS
 from mfas.simulation.species._paper import presenter_head, printed
 from mfas.simulation.species._spectacles import survey
-from mfas.simulation.species._worn import WornProp, holes, over, victim_cast
+from mfas.simulation.species._worn import WornProp, holes, over, victim_cast, widened
 from mfas.simulation.stage import Prop, Stage
+
+_INNER = 0.93
 
 
 class MaskPaper:
@@ -29,10 +31,11 @@ class MaskPaper:
         victim = victim_cast(stage)
         smooth = over(stage, victim, enlarge=1.0 + 0.06 * careless, gap_mm=3.0 + 4.0 * careless)
         mesh = Mesh(_facets(smooth.vertices, round(4 + 4 * careless)), smooth.faces, smooth.uv)
+        mesh = widened(stage, mesh, _INNER)
         texture = printed(victim.texture[..., :3] * 0.8, stage)
         alpha = holes(victim, ("eyes",) if rng.random() < 0.6 else (), 0.8)
         texture[..., 5] = alpha * victim.regions["face"]
-        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 30.0, 0.0, 0.0, 0.93,
+        return WornProp(stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3], 30.0, 0.0, 0.0, _INNER,
                         eyes=survey(presenter_head(stage)))  # fmt: skip
 
 
