@@ -11,11 +11,19 @@ from commands import mfas, refusal
 from mfas.data.manifest import read_manifest
 from mfas.errors import InputError
 from mfas.simulation import IctHead, ParametricHead, load_site, open_head, plan, render_presentation, simulate
+from mfas.simulation.geometry import Mesh, place
 from mfas.simulation.heads import FaceState
 from mfas.simulation.heads.base import EXPRESSIONS
 from mfas.simulation.heads.skin import SIZE
+from mfas.simulation.raster import Camera
+from mfas.simulation.scene import Part, _draw
 from mfas.simulation.site import Site
 from mfas.simulation.species import species_names
+from mfas.simulation.species._corneas import corneas
+from mfas.simulation.species._material import painted
+from mfas.simulation.species._spectacles import spectacles, survey
+from mfas.simulation.species._worn import widened
+from mfas.simulation.stage import Stage, plain
 
 
 @pytest.fixture(scope="session", params=["made up", "real"])
@@ -164,6 +172,45 @@ def test_a_live_face_has_the_relief_of_a_face(source: IctHead) -> None:
     assert max(reliefs) < 140
 
 
+def test_eyes_are_found_where_the_eyeballs_are(source: IctHead) -> None:
+    ball = eyeballs(source)
+    for subject in ("anna", "bert", "carl"):
+        head = source.head(subject)
+        face = survey(head)
+        assert face is not None
+        for iris, side in zip(face.irises, (-1, 1), strict=True):
+            eye = head.mesh.vertices[ball & (np.sign(head.mesh.vertices[:, 0]) == side)]
+            np.testing.assert_allclose(iris[:2], eye[:, :2].mean(axis=0), atol=1.5)
+            assert eye[:, 2].max() - 2 < iris[2] <= eye[:, 2].max()
+        assert 60 < face.ear_x < 100
+
+
+def test_spectacles_and_corneas_sit_before_the_eyes(source: IctHead) -> None:
+    subject = next(f"person-{i}" for i in range(40) if spectacles(source.head(f"person-{i}"), f"person-{i}"))
+    head = source.head(subject)
+    face = survey(head)
+    assert face is not None
+    lenses = next(part for part in spectacles(head, subject) if part.name == "lenses").mesh.vertices
+    (shining,) = corneas(face, FaceState())
+    for iris, side in zip(face.irises, (-1, 1), strict=True):
+        lens = lenses[np.sign(lenses[:, 0]) == side].mean(axis=0)
+        np.testing.assert_allclose(lens[:2], iris[:2], atol=6)
+        assert 8 < lens[2] - iris[2] < 22
+        cap = shining.mesh.vertices[np.sign(shining.mesh.vertices[:, 0]) == side]
+        assert 0 < cap[:, 2].max() - iris[2] < 2
+
+
+def test_a_mannequin_is_painted_in_the_tone_of_the_skin(source: IctHead) -> None:
+    """The colour it is mixed from is the face's, not that of teeth beside it in the texture."""
+    head, rng = source.head("anna", tone=5), np.random.default_rng(0)
+    flat = painted(head, rng, mottling=0.0, blur=0.2, cast=0.0)
+    skin = head.regions["skin"] > 0.5
+    assert skin[:, SIZE:].max() == 0
+    for channel in range(3):
+        wanted = np.median(head.texture[skin][:, channel])
+        assert np.median(flat[skin][:, channel]) == pytest.approx(wanted, rel=0.05)
+
+
 def test_any_number_of_workers_gives_the_same_bytes(made_up: Path, tmp_path: Path) -> None:
     site, head = load_site("gate"), IctHead(made_up)
     for workers in (1, 2):
@@ -192,11 +239,28 @@ def test_a_scan_makes_no_masks(shared_data: Path) -> None:
         open_head(shared_data / "head_scan" / "LeePerrySmith.glb").cast("anna")
 
 
-def test_nobody_shows_through_a_paper_mask(source: IctHead) -> None:
-    site = only("mask_paper")
+@pytest.mark.parametrize("species", ["mask_paper", "mask_rigid"])
+def test_nobody_shows_through_a_mask(source: IctHead, species: str) -> None:
+    site = only(species)
     for number in range(6):
         view = render_presentation(site, 7, number, 0, head=source)[1].view
         middle = np.isin(view.part[46:76, 42:70], (0, 1))
         assert middle.all()
         through = (view.part[46:76, 42:70] == 1).mean()
         assert through < 0.2, "eye holes, and nothing else"
+
+
+def test_a_mask_reaches_over_a_nose_at_another_height(source: IctHead) -> None:
+    """Of faces a centimetre lower or higher, too, no skin comes through."""
+    stage = Stage(only("mask_rigid"), source, "anna", "bert", 2, 2, 0.5, ("test",))
+    worn = source.cast("anna").mesh
+    for shift in (-10, 10):
+        mask = widened(stage, Mesh(worn.vertices + np.array([0, shift, 0], np.float32), worn.faces, worn.uv), 1.0)
+        parts = [Part("mask", placed(mask), plain((0, 0, 0), 0, 0)),
+                 Part("own", placed(source.head("bert").mesh), plain((1, 1, 1), 0, 0))]  # fmt: skip
+        seen = _draw(parts, Camera(350.0, 56.0, 40.0, 112)).part
+        assert (seen[30:76, 34:78] == 1).mean() < 0.005
+
+
+def placed(mesh: Mesh) -> Mesh:
+    return Mesh(place(mesh.vertices, (0.0, 0.0, 900.0)), mesh.faces, mesh.uv)

@@ -78,6 +78,8 @@ def all_regions() -> Mapping[str, Floats]:
         for patch in (TEETH, GUM, DARK):
             wide[patch.rows, SIZE:] = name in ("mouth", "face")
         out[name] = wide
+    out["skin"] = out["face"].copy()
+    out["skin"][:, SIZE:] = 0
     return out
 
 

@@ -31,9 +31,11 @@ NEUTRAL = FaceState()
 class Head:
     """A head in head coordinates (mm) with its texture (h, w, 6); see `mfas.simulation.shading.CHANNELS`.
 
-    ``regions`` are masks (h, w) in [0, 1] over the texture: ``eyes``, ``mouth``, ``nose``, ``face``. A source that
-    cannot tell leaves them out, and then serves live subjects only. ``face_box`` = (left, top, right, bottom) of the
-    face, mm in head coordinates. ``neck`` (V,) is 1 where a vertex turns with the head, 0 where it stays.
+    ``regions`` are masks (h, w) in [0, 1] over the texture: ``eyes``, ``mouth``, ``nose``, ``face``, and ``skin`` where
+    not all of the face is painted as skin. A source that cannot tell leaves them out, and then serves live subjects
+    only. ``face_box`` = (left, top, right, bottom) of the face, mm in head coordinates. ``neck`` (V,) is 1 where a
+    vertex turns with the head, 0 where it stays. ``irises`` (2, 3) are where the eyes that look straight ahead have
+    their middle, left of the image first; None: in the middle of the region ``eyes``.
     """
 
     mesh: Mesh
@@ -41,6 +43,7 @@ class Head:
     regions: Mapping[str, Floats]
     face_box: tuple[float, float, float, float]
     neck: Floats
+    irises: Floats | None = None
 
 
 class HeadSource(Protocol):

@@ -46,6 +46,7 @@ class _Person:
     texture: Floats
     looks: Looks
     centres: tuple[Floats, ...]
+    irises: Floats
     blink: dict[str, float]
     face_box: tuple[float, float, float, float]
 
@@ -88,7 +89,7 @@ class IctHead:
         shut = state.expression[0] < _SHUT
         faces = self._layout.shut_faces if shut else self._layout.faces
         mesh = Mesh(self._moved(person, state), faces, self._layout.uv)
-        return Head(mesh, person.texture, all_regions(), person.face_box, self._neck)
+        return Head(mesh, person.texture, all_regions(), person.face_box, self._neck, person.irises)
 
     def cast(self, subject: str, state: FaceState = NEUTRAL, *, tone: int | None = None) -> Head:
         """The same face as one sheet on the template's vertex grid, with painted eyes."""
@@ -100,7 +101,7 @@ class IctHead:
         mesh = Mesh(vertices, grid_faces(ROWS, COLUMNS), base.uv)
         texture = paint_eyes(person.texture[:, :SIZE], person.looks, NEUTRAL)
         neck = np.einsum("nk,nk->n", self._neck[nodes], weights).astype(np.float32)
-        return Head(mesh, texture, regions(*texture_coordinates()), person.face_box, neck)
+        return Head(mesh, texture, regions(*texture_coordinates()), person.face_box, neck, person.irises)
 
     def _moved(self, person: _Person, state: FaceState) -> Floats:
         out = person.vertices.copy()
@@ -138,7 +139,11 @@ class IctHead:
         box = (-half, float(vertices[self._top, 1]), half, float(vertices[self._chin, 1]) - 4)
         blink = {name: self._closing(vertices, name) / self._closing(plan.neutral, name) * 1.07 for name in _BLINK}
         vertices[: len(plan.height)] += self._hair(vertices, looks)
-        return _Person(vertices, texture, looks, tuple(c - middle for c in centres), blink, box)
+        centres = [c - middle for c in centres]
+        eyes = [_ahead(vertices[where], c) for (where, _), c in zip(plan.eyes, centres, strict=True)]
+        irises = np.stack(eyes)
+        irises = irises[irises[:, 0].argsort()]
+        return _Person(vertices, texture, looks, tuple(centres), irises, blink, box)
 
     def _closing(self, vertices: Floats, name: str) -> float:
         """How much of a blink brings the lids of these vertices together: wide eyes need more than narrow ones."""
@@ -165,6 +170,13 @@ class IctHead:
         twins = self._layout.twins
         out[len(out) - len(twins) :] = out[twins]
         return np.asarray(out, np.float32)
+
+
+def _ahead(eyeball: Floats, centre: Floats) -> Floats:
+    """Where an eyeball's surface (N, 3) lies straight before its centre (3,)."""
+    front = eyeball[eyeball[:, 2] > centre[2]]
+    nearest = front[np.hypot(*(front[:, :2] - centre[:2]).T).argmin()]
+    return np.asarray([centre[0], centre[1], nearest[2]], np.float32)
 
 
 def _smoothed(vertices: Floats) -> Floats:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mfas.simulation.geometry import Floats
 from mfas.simulation.heads import Head
@@ -22,7 +23,7 @@ def painted(victim: Head, rng: np.random.Generator, *, mottling: float, blur: fl
     lips, are painted anyway), ``blur`` in texels the fineness of the brush, ``cast`` the error of the mixed colour.
     """
     texture = victim.texture.copy()
-    skin = victim.regions["face"] > 0.5
+    skin = _skin(victim)
     base = np.median(texture[skin][:, :3], axis=0).astype(np.float32)
     away = texture[..., :3] / base - 1
     strong = np.clip((np.abs(away).mean(axis=2) - 0.2) / 0.35, 0, 1)
@@ -54,5 +55,10 @@ def infrared(victim: Head, rng: np.random.Generator, *, unlike: float, shown: fl
 def nir_detail(victim: Head) -> Floats:
     """Infrared texture of the victim relative to the skin's (h, w), tamed to [0.4, 1.15]."""
     nir = victim.texture[..., 3]
-    skin = float(np.median(nir[victim.regions["face"] > 0.5]))
+    skin = float(np.median(nir[_skin(victim)]))
     return np.asarray(np.clip(nir / max(skin, 0.05), 0.4, 1.15), np.float32)
+
+
+def _skin(victim: Head) -> NDArray[np.bool_]:
+    """Where the texture (h, w) shows the face's skin, not teeth or eyeballs that lie beside it."""
+    return np.asarray(victim.regions.get("skin", victim.regions["face"]) > 0.5)

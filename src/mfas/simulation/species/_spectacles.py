@@ -37,6 +37,19 @@ class Face:
 
 def survey(head: Head) -> Face | None:
     """Find eyes and temples of a neutral head; None where its source cannot tell where the eyes are."""
+    found = (head.irises, head.irises) if head.irises is not None else _painted_eyes(head)
+    if found is None:
+        return None
+    eyes, irises = found
+    vertices, level = head.mesh.vertices, float(eyes[:, 1].mean())
+    temple = vertices[(np.abs(vertices[:, 1] - level) < 12) & (vertices[:, 2] > 15) & (vertices[:, 2] < 55)]
+    ear_x = float(np.abs(temple[:, 0]).max()) if len(temple) else 74.0
+    front = vertices[(vertices[:, 2] > eyes[:, 2].mean() - 15) & (np.abs(vertices[:, 1] - level) < 40)]
+    return Face(eyes, front, ear_x, irises)
+
+
+def _painted_eyes(head: Head) -> tuple[Floats, Floats] | None:
+    """Middles of both eyes and the surface there (2, 3), where eyes are painted on a head's surface."""
     if "eyes" not in head.regions:
         return None
     vertices, region = head.mesh.vertices, head.regions["eyes"]
@@ -47,15 +60,10 @@ def survey(head: Head) -> Face | None:
     if not all(side.any() for side in sides):
         return None
     eyes = np.stack([vertices[side].mean(axis=0) for side in sides]).astype(np.float32)
-    level = float(eyes[:, 1].mean())
-    temple = vertices[(np.abs(vertices[:, 1] - level) < 12) & (vertices[:, 2] > 15) & (vertices[:, 2] < 55)]
-    ear_x = float(np.abs(temple[:, 0]).max()) if len(temple) else 74.0
     middles = [((vertices[side, :2] - eye[:2] + [0, 0.5]) ** 2).sum(axis=1).argmin() for side, eye in
                zip(sides, eyes, strict=True)]  # fmt: skip
     surface = [vertices[side, 2][m] for side, m in zip(sides, middles, strict=True)]
-    irises = np.column_stack([eyes[:, 0], eyes[:, 1] - 0.5, surface]).astype(np.float32)
-    front = vertices[(vertices[:, 2] > eyes[:, 2].mean() - 15) & (np.abs(vertices[:, 1] - level) < 40)]
-    return Face(eyes, front, ear_x, irises)
+    return eyes, np.column_stack([eyes[:, 0], eyes[:, 1] - 0.5, surface]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

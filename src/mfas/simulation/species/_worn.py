@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from mfas.simulation.geometry import Floats, Ints, Mesh
 from mfas.simulation.heads import NEUTRAL, Head
+from mfas.simulation.heads.template import COLUMNS, ROWS
 from mfas.simulation.scene import Part
 from mfas.simulation.species._corneas import corneas
+from mfas.simulation.species._drape import relief
 from mfas.simulation.species._paper import presenter_head
 from mfas.simulation.species._spectacles import Face, put, survey
 from mfas.simulation.stage import Moment, Stage, box_corners, head_part, torso
@@ -104,13 +107,21 @@ def widened(stage: Stage, mesh: Mesh, inner: float) -> Mesh:
     """A cast pushed out to where it clears the presenter's head, drawn in by ``inner``; as it is if heads are alike."""
     if not stage.source.varied:
         return mesh
-    own = stage.source.cast(stage.presenter, NEUTRAL, tone=stage.presenter_tone).mesh.vertices
-    ahead = np.array([0, 0, 30], np.float32)
-    level = np.array([1, 0, 1], np.float32)
-    least = np.linalg.norm((own - ahead) * level * inner + ahead, axis=1, keepdims=True) + 2.0
+    ahead, level = np.array([0, 0, 30], np.float32), np.array([1, 0, 1], np.float32)
+    cast = stage.source.cast(stage.presenter, NEUTRAL, tone=stage.presenter_tone).mesh.vertices
+    least = np.linalg.norm((cast - ahead) * level * inner + ahead, axis=1, keepdims=True) + 2.0
     radius = np.linalg.norm(mesh.vertices * level, axis=1, keepdims=True)
     out = mesh.vertices * level / np.maximum(radius, 1e-3) * np.clip(least - radius, 0, 40)
-    return Mesh((mesh.vertices + out).astype(np.float32), mesh.faces, mesh.uv)
+    vertices = (mesh.vertices + out).astype(np.float32)
+    # noses and chins of two people lie at different heights, so it must clear what lies behind it, too
+    own = presenter_head(stage)
+    drawn = (own.mesh.vertices - ahead) * np.array([inner, 1, inner], np.float32) + ahead
+    behind = relief(replace(own, mesh=Mesh(drawn, own.mesh.faces, own.mesh.uv)), vertices[:, :2])
+    lift = np.clip(behind + 2.0 - vertices[:, 2], 0, 40) * (vertices[:, 2] > 20)
+    grid = lift.reshape(ROWS, COLUMNS).astype(np.float32)
+    smooth = cv2.GaussianBlur(cv2.dilate(grid, np.ones((3, 3), np.uint8)), (0, 0), 1.2)
+    vertices[:, 2] += np.maximum(grid, smooth).ravel()
+    return Mesh(vertices, mesh.faces, mesh.uv)
 
 
 def _mostly_front(head: Head) -> Floats:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from mfas.simulation.species._material import infrared, painted
 from mfas.simulation.species._paper import presenter_head
 from mfas.simulation.species._spectacles import survey
-from mfas.simulation.species._worn import WornProp, holes, over, victim_cast
+from mfas.simulation.species._worn import WornProp, holes, over, victim_cast, widened
 from mfas.simulation.stage import Prop, Stage
+
+_INNER = 0.93
 
 
 class MaskRigid:
@@ -26,6 +28,7 @@ class MaskRigid:
         careless = 1 - stage.quality
         victim = victim_cast(stage)
         mesh = over(stage, victim, enlarge=1.02 + 0.05 * careless, gap_mm=3.5 + 4.5 * careless)
+        mesh = widened(stage, mesh, _INNER)
         texture = painted(victim, rng, mottling=0.5 * stage.quality, blur=0.5 + 2.2 * careless,
                           cast=0.04 + 0.14 * careless)  # fmt: skip
         texture[..., 3] = infrared(victim, rng, unlike=0.3 + 0.7 * careless, shown=rng.uniform(0, 0.3) +
@@ -36,6 +39,6 @@ class MaskRigid:
         texture[..., 5] = alpha * victim.regions["face"]
         return WornProp(
             stage, victim, mesh, texture, victim.face_box[1] - victim.face_box[3],
-            exponent=20 + 50 * careless, wrap=0.03, mobility=0.0, inner=0.93,
+            exponent=20 + 50 * careless, wrap=0.03, mobility=0.0, inner=_INNER,
             eyes=survey(presenter_head(stage)),
         )  # fmt: skip
