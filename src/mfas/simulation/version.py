@@ -1,3 +1,3 @@
 """The simulator's version: a change that moves pixels raises it."""
 
-SIMULATOR_VERSION = "1.1"
+SIMULATOR_VERSION = "1.2"
