@@ -71,8 +71,14 @@ def parse(cls: type[ConfigT], values: Mapping[str, Any], origin: str) -> ConfigT
             raise ConfigError(f"{origin}: unknown key '{key}'") from None
         if fault["type"] == "missing":
             raise ConfigError(f"{origin}: expected a value for '{key}', got none") from None
-        message = fault["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
+        if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            key += "." + str(fault["ctx"]["discriminator"]).strip("'")
+            if "tag" not in fault["ctx"]:
+                raise ConfigError(f"{origin}: expected a value for '{key}', got none") from None
+            known = str(fault["ctx"]["expected_tags"]).replace("'", "")
+            raise ConfigError(f"{origin}: '{key}': expected one of {known}, got {fault['ctx']['tag']}") from None
+        message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected it to be")
+        shown = "" if isinstance(fault["input"], dict) or ", got " in message else f", got {fault['input']!r}"
         raise ConfigError(f"{origin}: '{key}': {message}{shown}" if key else f"{origin}: {message}") from None
 
 

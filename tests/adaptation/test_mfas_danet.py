@@ -46,12 +46,21 @@ def output(logits: list[list[float]], present: list[list[bool]]) -> ModelOutput:
         ([5.0, 0.0, 5.0], [True, False, True], True, True),  # an absent modality neither votes nor blocks
         ([9.0, 0.0, 0.0], [True, False, False], False, True),  # a single modality is no evidence
         ([1.0, 1.0, 1.0], [True, True, True], False, True),  # agreed but unsure
+        ([-2.0, 5.0, -2.0], [True, True, True], True, False),  # a mask: seen by two, and depth finds a face
+        ([-2.0, 5.0, -0.5], [True, True, True], False, True),  # seen by one only
+        ([-2.0, 5.0, -2.0], [True, True, False], False, True),  # an absent modality sees nothing
     ],
 )
 def test_gate_by_hand(logits: list[float], present: list[bool], accept: bool, bona_fide: bool) -> None:
     verdict = Gate(GateSettings(), card()).judge(output([logits], [present]))
     assert bool(verdict.accept[0]) is accept
     assert bool(verdict.bona_fide[0]) is bona_fide
+
+
+def test_without_seen_by_two_dissent_blocks_attacks_too() -> None:
+    mask = output([[-2.0, 5.0, -2.0]], [[True, True, True]])
+    assert bool(Gate(GateSettings(), card()).judge(mask).accept[0])
+    assert not bool(Gate(GateSettings(seen_by_two=None), card()).judge(mask).accept[0])
 
 
 def test_gate_is_centred_on_each_heads_own_equal_error_point() -> None:

@@ -1,7 +1,8 @@
 """The evidence gate: which captures may teach, and what.
 
-Heads of *observed, unenhanced* features vote; complements never do. At least two witnesses must agree and none may
-dissent (`docs/methods/mfas_danet.md`, "Evidence"). Entropy limits are fractions of ln 2.
+Heads of *observed, unenhanced* features vote; complements never do. At least two witnesses must agree. Dissent always
+blocks a bona fide label; whether it blocks an attack label too is a setting, since a mask has the relief of a face and
+a depth head is right to find one (`docs/methods/mfas_danet.md`, "Evidence"). Entropy limits are fractions of ln 2.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from mfas.models.uncertainty import assess
 class GateSettings(Config):
     """Limits of the gate, chosen on ``dev_a`` and ``dev_b`` (`docs/experiments/gate.md`).
 
-    ``max_entropy_fraction`` of ln 2 bounds the entropy of the weighted mean vote (0.4 is a probability of 0.92).
+    ``max_entropy_fraction`` of ln 2 bounds the entropy of the weighted mean vote (0.2 is a probability of 0.97).
     A head votes for a class from ``min_vote`` and dissents from ``min_dissent``, both probabilities in [0.5, 1).
+    With ``seen_by_two`` a capture is an attack as soon as ``min_witnesses`` heads see one with that probability,
+    whatever the others say; None asks for no dissent there too.
     """
 
-    max_entropy_fraction: float = Field(0.4, gt=0, le=1)
-    min_vote: float = Field(0.7, ge=0.5, lt=1)
+    max_entropy_fraction: float = Field(0.2, gt=0, le=1)
+    min_vote: float = Field(0.8, ge=0.5, lt=1)
     min_dissent: float = Field(0.7, ge=0.5, lt=1)
     min_witnesses: int = Field(2, ge=1, le=3)
+    seen_by_two: float | None = Field(0.7, ge=0.5, lt=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,12 @@ class Gate:
         agree = ((for_class >= s.min_vote) & present).sum(dim=1)
         dissent = ((1 - for_class >= s.min_dissent) & present).any(dim=1)
         sure = assessment.uncertainty <= s.max_entropy_fraction
+        accept = sure & (agree >= s.min_witnesses) & ~dissent
+        if s.seen_by_two is not None:
+            seen = (((1 - p) >= s.seen_by_two) & present).sum(dim=1) >= s.min_witnesses
+            accept, bona_fide = seen | (accept & bona_fide), bona_fide & ~seen
         return Verdict(
-            accept=sure & (agree >= s.min_witnesses) & ~dissent,
+            accept=accept,
             bona_fide=bona_fide,
             uncertainty=assessment.uncertainty,
             observed=present.sum(dim=1),

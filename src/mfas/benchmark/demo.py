@@ -39,7 +39,7 @@ class DemoConfig(Config):
     seed: int = Field(0, ge=0)
     sources: tuple[str, ...] = Field(("office", "kiosk", "phone"), min_length=1)
     target: str = "gate"
-    source_captures: int = Field(900, ge=30)
+    source_captures: int = Field(1000, ge=30)
     target_captures: int = Field(600, ge=10)
     model: str = "mfas_danet"
     methods: tuple[str, ...] = ("source", "mfas_danet")

@@ -18,20 +18,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mfas.config import Config
 from mfas.simulation.geometry import Floats
+from mfas.simulation.ranges import rising
 from mfas.simulation.sensors import NirCamera, RgbCamera
 
 PixelT = TypeVar("PixelT", np.uint8, np.uint16)
 
 
-def _rising(value: tuple[float, float]) -> tuple[float, float]:
-    if not value[0] <= value[1]:
-        raise ValueError("expected a range, low before high")
-    return value
-
-
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Pixels = Annotated[float, Field(ge=0, le=512, allow_inf_nan=False)]
-PixelRange = Annotated[tuple[Pixels, Pixels], AfterValidator(_rising)]
+PixelRange = Annotated[tuple[Pixels, Pixels], AfterValidator(rising)]
 Seconds = Annotated[float, Field(ge=0.2, le=604800, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=32)]
 Percent = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
@@ -61,7 +56,7 @@ class DropOut(_Fault):
     rgb: Probability = Field(default=0.0, description="share of time without colour")
     depth: Probability = Field(default=0.0, description="share of time without depth")
     ir: Probability = Field(default=0.0, description="share of time without infrared")
-    spell_s: Annotated[tuple[Seconds, Seconds], AfterValidator(_rising)] = Field(
+    spell_s: Annotated[tuple[Seconds, Seconds], AfterValidator(rising)] = Field(
         default=(1800.0, 7200.0), description="shortest and longest spell, seconds of stream time; neighbours join"
     )
 
@@ -77,7 +72,7 @@ class DepthHoles(_Fault):
     """Blobs of missing depth beyond the sensor's own."""
 
     probability: Probability = Field(default=0.0, description="of a frame")
-    blobs: Annotated[tuple[Count, Count], AfterValidator(_rising)] = Field(default=(1, 4), description="how many")
+    blobs: Annotated[tuple[Count, Count], AfterValidator(rising)] = Field(default=(1, 4), description="how many")
     size_px: PixelRange = Field(default=(6.0, 24.0), description="diameter, image pixels")
 
 
@@ -86,7 +81,7 @@ class Misregistration(_Fault):
 
     probability: Probability = Field(default=0.0, description="of a presentation")
     shift_px: PixelRange = Field(default=(1.0, 4.0), description="length of the shift, image pixels")
-    scale_percent: Annotated[tuple[Percent, Percent], AfterValidator(_rising)] = Field(
+    scale_percent: Annotated[tuple[Percent, Percent], AfterValidator(rising)] = Field(
         default=(0.0, 2.0), description="too large or too small by that much"
     )
 
@@ -96,7 +91,7 @@ class ExposureJump(_Fault):
 
     rgb: Probability = Field(default=0.0, description="of a colour frame")
     ir: Probability = Field(default=0.0, description="of an infrared frame")
-    factor: Annotated[tuple[Factor, Factor], AfterValidator(_rising)] = Field(
+    factor: Annotated[tuple[Factor, Factor], AfterValidator(rising)] = Field(
         default=(2.0, 4.0), description="of linear exposure, up or down"
     )
 
@@ -107,11 +102,11 @@ class LensDirt(_Fault):
     rgb: Probability = Field(default=0.0, description="that the window of the colour camera is dirty, per seed")
     depth: Probability = Field(default=0.0, description="the same of the depth sensor")
     ir: Probability = Field(default=0.0, description="the same of the infrared camera")
-    blobs: Annotated[tuple[Count, Count], AfterValidator(_rising)] = Field(default=(1, 3), description="how many")
-    size: Annotated[tuple[Share, Share], AfterValidator(_rising)] = Field(
+    blobs: Annotated[tuple[Count, Count], AfterValidator(rising)] = Field(default=(1, 3), description="how many")
+    size: Annotated[tuple[Share, Share], AfterValidator(rising)] = Field(
         default=(0.15, 0.4), description="diameter, share of the image's side"
     )
-    loss: Annotated[tuple[Share, Share], AfterValidator(_rising)] = Field(
+    loss: Annotated[tuple[Share, Share], AfterValidator(rising)] = Field(
         default=(0.2, 0.6), description="share of light lost in the middle of a smudge"
     )
     blur_px: PixelRange = Field(default=(1.5, 4.0), description="blur behind a smudge, Gaussian sigma, image pixels")

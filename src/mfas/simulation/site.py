@@ -11,21 +11,20 @@ from pydantic import Field, field_validator, model_validator
 from mfas.config import Config, parse, read_yaml
 from mfas.errors import ConfigError
 from mfas.simulation.faults import Faults
+from mfas.simulation.ranges import AmountRange, PositiveRange, Range, ShareRange
 from mfas.simulation.sensors import ActiveStereo, NirCamera, RgbCamera, StructuredLight, TimeOfFlight
-
-Range = tuple[float, float]
 
 
 class Lighting(Config):
     """Visible light of the place; pairs are ranges drawn per presentation."""
 
-    ambient: Range = Field(default=(0.4, 0.8), description="hemisphere light, relative")
-    key: Range = Field(default=(0.3, 0.9), description="one directed light, relative")
+    ambient: AmountRange = Field(default=(0.4, 0.8), description="hemisphere light, relative")
+    key: AmountRange = Field(default=(0.3, 0.9), description="one directed light, relative")
     azimuth_deg: Range = Field(
         default=(-70.0, 70.0), description="key light: 0 = behind the camera, positive = from the right"
     )
     elevation_deg: Range = Field(default=(10.0, 60.0))
-    kelvin: Range = Field(
+    kelvin: PositiveRange = Field(
         default=(3200.0, 6000.0), description="colour temperature after the camera's white balance at 5000"
     )
     softness: float = Field(default=0.5, ge=0, le=1)
@@ -35,9 +34,9 @@ class Lighting(Config):
 class Background(Config):
     """What stands behind the person."""
 
-    distance_mm: Range = Field(default=(900.0, 2200.0), description="from the person to the wall")
+    distance_mm: PositiveRange = Field(default=(900.0, 2200.0), description="from the person to the wall")
     clutter: float = Field(default=0.5, ge=0, le=1, description="0 = a bare wall, 1 = shelves, doors, windows")
-    brightness: Range = (0.1, 0.6)
+    brightness: ShareRange = (0.1, 0.6)
     colour: float = Field(default=0.3, ge=0, le=1, description="saturation of walls and things")
 
 
@@ -61,7 +60,7 @@ class SpeciesMix(Config):
     """One attack species of a site: its share of the attacks, and its range of quality (0 careless, 1 careful)."""
 
     share: float = Field(gt=0, le=1)
-    quality: Range = (0.0, 1.0)
+    quality: ShareRange = (0.0, 1.0)
 
 
 class Site(Config):
@@ -73,8 +72,8 @@ class Site(Config):
     subjects: int = Field(default=60, ge=5)
     captures_per_presentation: int = Field(default=3, ge=1, le=100)
     bona_fide_share: float = Field(default=0.5, ge=0, le=1)
-    distance_mm: Range = (550.0, 800.0)
-    face_fraction: Range = Field(default=(0.5, 0.66), description="face height over image height")
+    distance_mm: PositiveRange = (550.0, 800.0)
+    face_fraction: PositiveRange = Field(default=(0.5, 0.66), description="face height over image height")
     box_jitter: float = Field(
         default=0.05, ge=0, le=0.3, description="standard deviation of the detector, of the face height"
     )
@@ -87,13 +86,6 @@ class Site(Config):
     nir: NirCamera = NirCamera()
     faults: Faults = Faults()
     species: dict[str, SpeciesMix]
-
-    @field_validator("distance_mm", "face_fraction")
-    @classmethod
-    def _positive(cls, value: Range) -> Range:
-        if not 0 < value[0] <= value[1]:
-            raise ValueError("expected a positive range, low before high")
-        return value
 
     @field_validator("species")
     @classmethod

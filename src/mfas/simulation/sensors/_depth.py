@@ -10,6 +10,7 @@ from pydantic import Field
 from mfas.config import Config
 from mfas.simulation._numba import kernel
 from mfas.simulation.geometry import Floats
+from mfas.simulation.ranges import PositiveRange
 
 
 @kernel
@@ -46,7 +47,7 @@ def blobs(rng: np.random.Generator, shape: tuple[int, int], sigma_px: float) -> 
 class DepthSensor(Config):
     """What every depth principle has: how far it reaches, and the unit its 16-bit numbers count."""
 
-    reach_mm: tuple[float, float] = Field(default=(150.0, 4000.0), description="nearest and farthest")
+    reach_mm: PositiveRange = Field(default=(150.0, 4000.0), description="nearest and farthest")
     unit_mm: float = Field(default=1.0, gt=0, le=10, description="millimetres per count of the 16-bit image")
 
     def counts(self, z: Floats, holes: NDArray[np.bool_]) -> NDArray[np.uint16]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mfas.simulation.geometry import Floats
+from mfas.simulation.ranges import PositiveRange
 from mfas.simulation.sensors._depth import DepthSensor, baseline_shadow, blobs
 
 
@@ -30,7 +31,7 @@ class ActiveStereo(DepthSensor):
         default=0.5, ge=0, le=1, description="how readily surfaces that sunlight outshines are lost"
     )
     shine_hole: float = Field(default=0.5, ge=0, le=1)
-    reach_mm: tuple[float, float] = (250.0, 6000.0)
+    reach_mm: PositiveRange = (250.0, 6000.0)
 
     def measure(
         self,

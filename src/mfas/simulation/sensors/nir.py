@@ -11,18 +11,19 @@ from pydantic import Field
 
 from mfas.config import Config
 from mfas.simulation.geometry import Floats
+from mfas.simulation.ranges import AmountRange, PositiveRange
 
 
 class NirCamera(Config):
     """Settings of a near-infrared camera; pairs are ranges drawn per presentation."""
 
-    gain: tuple[float, float] = Field(default=(0.9, 1.2), description="level per unit of radiance; 1 = full scale")
+    gain: PositiveRange = Field(default=(0.9, 1.2), description="level per unit of radiance; 1 = full scale")
     automatic: float = Field(
         default=0.0, ge=0, le=1, description="0 = fixed gain, 1 = exposure follows the picture's bright end"
     )
     aim: float = Field(default=0.6, gt=0, le=1, description="level the automatic exposure gives the 90th percentile")
-    ambient: tuple[float, float] = Field(default=(0.0, 0.03), description="room or sun light relative to the emitter")
-    blur_px: tuple[float, float] = Field(default=(0.5, 0.9), description="lens blur, Gaussian sigma")
+    ambient: AmountRange = Field(default=(0.0, 0.03), description="room or sun light relative to the emitter")
+    blur_px: AmountRange = Field(default=(0.5, 0.9), description="lens blur, Gaussian sigma")
     photons: float = Field(default=1500.0, gt=0, description="photo-electrons at full scale")
     read_noise: float = Field(default=0.006, ge=0, description="standard deviation relative to full scale")
     hotspot: float = Field(default=0.2, ge=0, le=1, description="loss of emitter light from the middle to the corner")

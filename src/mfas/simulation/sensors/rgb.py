@@ -9,14 +9,13 @@ from pydantic import Field
 
 from mfas.config import Config
 from mfas.simulation.geometry import Floats
-
-Range = tuple[float, float]
+from mfas.simulation.ranges import AmountRange, PercentRange, PositiveRange
 
 
 class RgbCamera(Config):
     """Settings of a colour camera; pairs are ranges drawn per presentation."""
 
-    exposure: Range = Field(
+    exposure: PositiveRange = Field(
         default=(0.16, 0.26), description="mean linear level the automatic exposure aims at, 0 to 1"
     )
     exposure_error: float = Field(default=0.15, ge=0, description="standard deviation of that, log scale")
@@ -26,14 +25,14 @@ class RgbCamera(Config):
     white_balance_error: float = Field(
         default=0.04, ge=0, description="standard deviation of the R and B gains, log scale"
     )
-    blur_px: Range = Field(default=(0.3, 0.7), description="lens blur, Gaussian sigma")
-    motion_px: Range = Field(default=(0.0, 1.5), description="length of motion blur")
-    sampling: Range = Field(
+    blur_px: AmountRange = Field(default=(0.3, 0.7), description="lens blur, Gaussian sigma")
+    motion_px: AmountRange = Field(default=(0.0, 1.5), description="length of motion blur")
+    sampling: PositiveRange = Field(
         default=(1.0, 1.0), description="sensor pixels per image pixel; below 1 the picture is enlarged"
     )
     photons: float = Field(default=4000.0, gt=0, description="photo-electrons at full scale")
     read_noise: float = Field(default=0.002, ge=0, description="standard deviation relative to full scale")
-    jpeg: tuple[int, int] = Field(default=(80, 95), description="quality of the compression the stream went through")
+    jpeg: PercentRange = Field(default=(80, 95), description="quality of the compression the stream went through")
     vignette: float = Field(default=0.15, ge=0, le=1, description="loss of light in the corner")
     saturation: float = Field(default=1.0, ge=0, description="colour saturation of the picture style")
     contrast: float = Field(default=1.0, gt=0, description="exponent on the tone curve")

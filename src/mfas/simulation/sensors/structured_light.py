@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mfas.simulation.geometry import Floats
+from mfas.simulation.ranges import PositiveRange
 from mfas.simulation.sensors._depth import DepthSensor, baseline_shadow, blobs
 
 
@@ -33,7 +34,7 @@ class StructuredLight(DepthSensor):
         default=0.4, ge=0, le=1, description="how readily a shiny surface facing the emitter is lost"
     )
     speckle_hole: float = Field(default=0.002, ge=0, le=1, description="share of pixels lost anywhere")
-    reach_mm: tuple[float, float] = (150.0, 4000.0)
+    reach_mm: PositiveRange = (150.0, 4000.0)
 
     def measure(
         self,

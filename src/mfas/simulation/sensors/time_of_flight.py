@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mfas.simulation.geometry import Floats
+from mfas.simulation.ranges import PositiveRange
 from mfas.simulation.sensors._depth import DepthSensor
 
 
@@ -28,7 +29,7 @@ class TimeOfFlight(DepthSensor):
     flying: float = Field(default=0.7, ge=0, le=1, description="share of edge pixels that mix front and back")
     edge_hole: float = Field(default=0.5, ge=0, le=1, description="share of mixed pixels the sensor notices and drops")
     dark_hole: float = Field(default=0.02, ge=0, description="returned signal below which there is no answer")
-    reach_mm: tuple[float, float] = (300.0, 4500.0)
+    reach_mm: PositiveRange = (300.0, 4500.0)
 
     def measure(
         self,
