@@ -86,3 +86,25 @@ def test_infrared_noise_falls_with_light_and_gain_scales() -> None:
     assert images[1].mean() / images[0].mean() == pytest.approx(4, rel=0.05)
     assert images[1].std() / images[1].mean() < images[0].std() / images[0].mean()
     assert camera.expose(dark * 40, dark, np.random.default_rng(1), np.random.default_rng(2)).min() > 250
+
+
+@pytest.mark.parametrize("sensor", [StructuredLight, TimeOfFlight, ActiveStereo])
+def test_a_finer_count_of_depth_is_the_same_depth(sensor: type[StructuredLight]) -> None:
+    coarse, fine = (
+        sensor(unit_mm=unit).measure(*_plane(700.3), 0.0, 120.0, np.random.default_rng(3)).astype(float) * unit
+        for unit in (1.0, 0.1)
+    )
+    known = (coarse > 0) & (fine > 0)
+    assert known.mean() > 0.9
+    assert np.abs(coarse - fine)[known].max() <= 0.551
+    assert np.any(np.abs(fine[known] - np.rint(fine[known])) > 0.05)
+
+
+def test_sixteen_bits_hold_the_same_picture_as_eight() -> None:
+    scene = np.full((SIZE, SIZE), 0.4, np.float32)
+    eight, sixteen = (
+        NirCamera(bits=bits).expose(scene, scene * 0, np.random.default_rng(1), np.random.default_rng(2))
+        for bits in (8, 16)
+    )
+    assert (eight.dtype, sixteen.dtype) == (np.uint8, np.uint16)
+    assert np.abs(sixteen / 257 - eight).max() <= 0.51

@@ -40,6 +40,12 @@ def test_every_species_is_one_a_manifest_knows() -> None:
         ({"depth": {"kind": "sonar"}}, "depth"),
         ({"depth": {"kind": "time_of_flight", "baseline_mm": 3}}, "baseline_mm"),
         ({"rgb": {"photons": -1}}, "photons"),
+        ({"rgb": {"blur_px": [0.9, 0.2]}}, "rgb.blur_px"),
+        ({"nir": {"bits": 12}}, "nir.bits"),
+        ({"background": {"distance_mm": [0, 900]}}, "background.distance_mm"),
+        ({"light": {"kelvin": [6000, 3000]}}, "light.kelvin"),
+        ({"depth": {"kind": "lidar"}}, "'depth.kind': expected one of structured_light, time_of_flight"),
+        ({"depth": {"noise_mm": 2}}, "expected a value for 'depth.kind'"),
     ],
 )
 def test_a_wrong_site_is_refused_by_name(tmp_path: Path, change: dict[str, Any], named: str) -> None:
