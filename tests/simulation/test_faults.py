@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from faulty import EVERYTHING, faulty_site
 from mfas.core import Modality
 from mfas.simulation import load_site, plan, render_presentation
 from mfas.simulation.fault_draws import NOTHING, Drawn, draw_faults, dropped
@@ -25,22 +26,9 @@ from mfas.simulation.faults import (
     with_holes,
 )
 from mfas.simulation.sensors import NirCamera, RgbCamera
-from mfas.simulation.site import Site
 
 SIZE = 96
 RGB, DEPTH, IR = Modality
-EVERYTHING = {
-    "dropout": {"depth": 0.3, "rgb": 0.1, "spell_s": [3000, 9000]},
-    "dark_ir": 0.3,
-    "depth_holes": 0.4,
-    "misregistration": 0.5,
-    "exposure": 0.3,
-    "lens_dirt": {"rgb": 1.0, "depth": 1.0, "ir": 1.0},
-}
-
-
-def _site(name: str, **faults: Any) -> Site:
-    return load_site(name).model_copy(update={"faults": Faults.model_validate(faults)})
 
 
 def _draw(number: int, frame: int = 0, *, timestamp: float = 0.0, seed: int = 0, **faults: Any) -> Drawn:
@@ -121,7 +109,7 @@ def test_a_smudge_takes_light_and_sharpness_where_it_is() -> None:
 
 
 def test_a_dark_frame_is_darker_and_the_rest_is_untouched() -> None:
-    clean, faulty = (render_presentation(_site("kiosk", **f), 1, 2, 0)[1] for f in ({}, {"dark_ir": 1.0}))
+    clean, faulty = (render_presentation(faulty_site("kiosk", **f), 1, 2, 0)[1] for f in ({}, {"dark_ir": 1.0}))
     assert faulty.faults == ("dark_ir",)
     assert faulty.ir[30:80, 40:70].mean() < 0.15 * clean.ir[30:80, 40:70].mean()
     assert np.array_equal(faulty.rgb, clean.rgb)
@@ -129,7 +117,7 @@ def test_a_dark_frame_is_darker_and_the_rest_is_untouched() -> None:
 
 
 def test_misregistration_moves_depth_and_infrared_for_the_whole_presentation() -> None:
-    site = _site("office", misregistration={"probability": 1.0, "shift_px": [4, 4], "scale_percent": [0, 0]})
+    site = faulty_site("office", misregistration={"probability": 1.0, "shift_px": [4, 4], "scale_percent": [0, 0]})
     clean, faulty = (render_presentation(s, 1, 2, 1)[1] for s in (load_site("office"), site))
     assert np.array_equal(faulty.rgb, clean.rgb)
     first, later = (_draw(2, frame, misregistration=1.0).moves for frame in (0, 9))

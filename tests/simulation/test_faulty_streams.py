@@ -9,24 +9,11 @@ import pytest
 import yaml
 
 from commands import mfas, refusal
+from faulty import EVERYTHING, faulty_site
 from mfas.data.manifest import Manifest, read_manifest
 from mfas.errors import ConfigError
 from mfas.simulation import load_site, simulate
 from mfas.simulation.faults import Faults
-from mfas.simulation.site import Site
-
-EVERYTHING = {
-    "dropout": {"depth": 0.3, "rgb": 0.1, "spell_s": [3000, 9000]},
-    "dark_ir": 0.3,
-    "depth_holes": 0.4,
-    "misregistration": 0.5,
-    "exposure": 0.3,
-    "lens_dirt": {"rgb": 1.0, "depth": 1.0, "ir": 1.0},
-}
-
-
-def _site(name: str, **faults: Any) -> Site:
-    return load_site(name).model_copy(update={"faults": Faults.model_validate(faults)})
 
 
 def _bytes(manifest: Manifest) -> dict[str, bytes]:
@@ -35,7 +22,7 @@ def _bytes(manifest: Manifest) -> dict[str, bytes]:
 
 
 def test_a_faulty_stream_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
-    site = _site("kiosk", **EVERYTHING)
+    site = faulty_site("kiosk", **EVERYTHING)
     one = read_manifest(simulate(site, count=30, seed=5, out=tmp_path / "one"))
     two = read_manifest(simulate(site, count=30, seed=5, out=tmp_path / "two", workers=2))
     assert _bytes(one) == _bytes(two)
@@ -45,7 +32,7 @@ def test_a_faulty_stream_is_the_same_whatever_the_workers(tmp_path: Path) -> Non
 
 def test_a_dropped_image_is_an_empty_cell_and_no_file(tmp_path: Path) -> None:
     simulate(load_site("office"), count=6, seed=1, out=tmp_path)
-    path = simulate(_site("office", dropout={"rgb": 1.0, "depth": 1.0}), count=6, seed=1, out=tmp_path)
+    path = simulate(faulty_site("office", dropout={"rgb": 1.0, "depth": 1.0}), count=6, seed=1, out=tmp_path)
     manifest = read_manifest(path, require_labels=True)
     assert manifest.modality_counts() == {"rgb": 0, "depth": 0, "ir": 6}
     assert not list((tmp_path / "rgb").iterdir()), "what an earlier run left there is gone"
@@ -55,7 +42,7 @@ def test_a_dropped_image_is_an_empty_cell_and_no_file(tmp_path: Path) -> None:
 
 def test_no_identity_tells_the_faults(tmp_path: Path) -> None:
     clean = read_manifest(simulate(load_site("kiosk"), count=6, seed=2, out=tmp_path / "a"))
-    faulty = read_manifest(simulate(_site("kiosk", **EVERYTHING), count=6, seed=2, out=tmp_path / "b"))
+    faulty = read_manifest(simulate(faulty_site("kiosk", **EVERYTHING), count=6, seed=2, out=tmp_path / "b"))
     assert any(faulty.table.column("x_faults").to_pylist())
     assert set(clean.table.column("x_faults").to_pylist()) == {""}
     assert clean.ids(range(6)) == faulty.ids(range(6))

@@ -170,7 +170,7 @@ def blob_mask(size: int, blobs: Sequence[Blob]) -> Floats:
 
 
 def with_holes(depth: NDArray[np.uint16], blobs: Sequence[Blob]) -> NDArray[np.uint16]:
-    """Depth (S, S) mm, 0 within the blobs."""
+    """Depth (S, S), 0 within the blobs."""
     if not blobs:
         return depth
     return np.where(blob_mask(depth.shape[0], blobs) > 0, 0, depth).astype(np.uint16)
