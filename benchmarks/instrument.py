@@ -35,8 +35,9 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/instrument"))
-    parser.add_argument("--count", type=int, default=1500, help="captures a site")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--count", type=int, default=4000, help="captures a site")
+    parser.add_argument("--subjects", type=int, default=200, help="people a site")
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--model", default="late_fusion")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
@@ -44,7 +45,8 @@ def main() -> None:
     for name in SITES:
         folder = given.out / "sites" / name
         if not (folder / "manifest.parquet").exists():
-            simulate(load_site(name), count=given.count, seed=given.seed, out=folder, workers=given.workers)
+            site = load_site(name).model_copy(update={"subjects": given.subjects})
+            simulate(site, count=given.count, seed=given.seed, out=folder, workers=given.workers)
     facts: dict[str, Any] = {"in_site": {}, "cross_site": {}, "heads": {}}
     for target in SITES:
         _measure(target, given, facts)
