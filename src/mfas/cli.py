@@ -221,6 +221,24 @@ def evaluate(
     show(result if json else brief(result), json)
 
 
+@app.command()
+def benchmark(
+    out: Out = None,
+    workers: Workers = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Compare methods over targets, models, missing patterns and streams; continues where an earlier run ended."""
+    with needs("mfas benchmark"):
+        from mfas.benchmark.bench import run_bench
+        from mfas.benchmark.bench_config import BenchConfig
+
+        resolved = BenchConfig.resolve(config, overrides or (), {"out": out, "workers": workers})
+        with progress_bar("benchmark", "jobs") as advance:
+            show(run_bench(resolved, advance), json)
+
+
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """A wrong option or argument; typer does not name this class in the same place in every version."""
 

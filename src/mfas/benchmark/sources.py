@@ -13,6 +13,11 @@ from mfas.data.manifest import Manifest, read_manifest, rebase
 def read_sources(paths: Iterable[Path], *, require_labels: bool = False) -> Manifest:
     """Read manifests and join them; identities are checked over the whole (a subject may not change split)."""
     parts = [read_manifest(path, require_labels=require_labels) for path in paths]
+    return join_manifests(parts, require_labels=require_labels)
+
+
+def join_manifests(parts: list[Manifest], *, require_labels: bool = False) -> Manifest:
+    """All captures of ``parts``, in order; one part alone is returned as it is. Raises `ManifestError`."""
     if len(parts) == 1:
         return parts[0]
     root = Path.cwd().resolve()

@@ -1,0 +1,106 @@
+"""The grid as a list of cells, and the hash that a finished cell is kept under."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from mfas._files import sha256
+from mfas.benchmark.bench_config import BASELINE, BenchConfig
+from mfas.benchmark.stream_recipe import StreamRecipe, expand_sites, load_recipe
+from mfas.card import CARD_FILE
+from mfas.errors import ConfigError
+
+BENCH_VERSION = 1
+"""Raised whenever a cell would come out differently; cells of another version are computed anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run: everything by name, ``seed`` is the stream's."""
+
+    target: str
+    sources: tuple[str, ...]
+    model: str
+    training_seed: int
+    missing: str
+    stream: str
+    seed: int
+    method: str
+
+    def facts(self, config: BenchConfig) -> dict[str, Any]:
+        """The fields of a row that name the cell."""
+        own = asdict(self) | {"sources": list(self.sources)}
+        return {"protocol": "given_sources" if config.sources else "leave_one_out", **own}
+
+
+class Grid:
+    """A configuration with its recipes read; the same in every process."""
+
+    def __init__(self, config: BenchConfig) -> None:
+        self.config = config
+        self.recipes: dict[str, StreamRecipe] = {}
+        self.settings: dict[tuple[str, str], Any] = {}
+        """Resolved settings by (model, method), where the check of the configuration could read them."""
+        for name, overrides in config.streams.items():
+            short = Path(name).stem if name.endswith((".yaml", ".yml")) else name
+            if short in self.recipes:
+                raise ConfigError(f"expected streams of different names, got '{short}' twice")
+            self.recipes[short] = load_recipe(name, overrides)
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell; those that share a model and captures follow each other, the baseline first."""
+        config = self.config
+        methods = sorted(config.methods, key=lambda name: name != BASELINE)
+        models = product(config.targets, config.models, config.training.seeds)
+        for (target, model, training_seed), stream in product(models, self.recipes):
+            for missing, seed, method in product(config.missing, config.seeds, methods):
+                sources = config.sources_of(target)
+                yield Cell(target, sources, model, training_seed, missing, stream, seed, method)
+
+    def stream_sites(self, target: str, stream: str) -> tuple[str, ...]:
+        """The sites of a stream, in its order."""
+        return expand_sites(self.recipes[stream], target, self.config.sources_of(target))
+
+    def model_dir(self, cell: Cell) -> Path:
+        """The source model of a cell."""
+        return self.config.model_dir(cell.model, cell.sources, cell.training_seed)
+
+    def folder(self, cell: Cell) -> Path:
+        """Where the cell is kept; the source model and the manifests must be there."""
+        return self.config.out / "cells" / self.key(cell)
+
+    def key(self, cell: Cell) -> str:
+        """Content hash of everything the cell depends on."""
+        content = {
+            "version": BENCH_VERSION,
+            "model": self._hashes[self.model_dir(cell) / CARD_FILE],
+            "manifests": {
+                name: self._hashes[self.config.manifest_of(name)]
+                for name in dict.fromkeys((cell.target, *self.stream_sites(cell.target, cell.stream)))
+            },
+            "recipe": self.recipes[cell.stream].model_dump(mode="json", exclude={"description"}),
+            "method": self.config.method_of(cell.method),
+            "settings": self.settings.get((cell.model, cell.method), self.config.methods[cell.method].settings),
+            **asdict(cell),
+        }
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    @cached_property
+    def _hashes(self) -> _Hashes:
+        return _Hashes()
+
+
+class _Hashes(dict[Path, str]):
+    """SHA-256 of files, each read once."""
+
+    def __missing__(self, path: Path) -> str:
+        self[path] = sha256(path)
+        return self[path]
