@@ -27,7 +27,7 @@ from mfas.benchmark.stream import StreamItem, compose, truth
 from mfas.card import Card
 from mfas.core import Modality, parse_modalities
 from mfas.data.scores import write_scores
-from mfas.models.contract import FasModel
+from mfas.models.contract import FasModel, Maps
 from mfas.models.store import load_model
 
 Value = TypeVar("Value")
@@ -178,7 +178,7 @@ def _adapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing:
         ids = arrival_ids(some, places.tolist(), [subjects[i] for i in places])
         batch, edited = captures.batch(some, captures.stream, present[places], ids)
         if stored is not None:
-            maps = stored.take(captures.at[rows[places]].tolist(), present[places])
+            maps: Maps = stored.take(captures.at[rows[places]].tolist(), present[places])
             if edited.any():
                 maps = served.computed(batch, maps, edited)
             served.offer(batch, maps)

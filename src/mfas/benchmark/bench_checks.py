@@ -81,9 +81,8 @@ def check_trained(training: TrainConfig, sources: tuple[str, ...]) -> Card:
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(values, dict) or not values:
         return {prefix: values}
-    return {
-        k: v for key, inner in values.items() for k, v in _flat(inner, f"{prefix}.{key}" if prefix else key).items()
-    }
+    flat = [_flat(inner, f"{prefix}.{key}" if prefix else key) for key, inner in values.items()]
+    return {key: value for part in flat for key, value in part.items()}
 
 
 def _site_rows(config: BenchConfig, name: str) -> SiteRows:

@@ -58,7 +58,7 @@ class BenchConfig(Config):
     @field_validator("streams", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        return dict.fromkeys(value, {}) if isinstance(value, list | tuple) else value
+        return {key: {} for key in value} if isinstance(value, list | tuple) else value
 
     @field_validator("models", "streams", "methods", mode="before")
     @classmethod

@@ -62,9 +62,7 @@ def _table(
             "label": list(truths),
             "species": [s if t == Label.ATTACK.value else "" for s, t in zip(column["species"], truths, strict=True)],
             **{name: [value] * count for name, value in constant.items()},
-            "present": [
-                format_modalities(m for m, on in zip(MODALITIES, r, strict=True) if on) for r in answers.present
-            ],
+            "present": [format_modalities(m for i, m in enumerate(MODALITIES) if row[i]) for row in answers.present],
             "step": answers.step,
             "outcome": [(Outcome.SCORED if known else Outcome.NON_RESPONSE).value for known in scored],
             "score": answers.score,

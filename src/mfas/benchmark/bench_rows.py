@@ -15,6 +15,7 @@ from mfas.errors import ConfigError
 from mfas.simulation import Site, plan
 
 STREAM, PROBE, UNUSED = "stream", "probe", ""
+_TEXT = ("presentation_id", "subject", "label", "split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +33,21 @@ class SiteRows:
     @staticmethod
     def of_manifest(site: str, manifest: Manifest) -> SiteRows:
         """From a manifest."""
-        text = {name: manifest.column(name).astype(str) for name in ("presentation_id", "subject", "label", "split")}
+        presentation, subject, label, split = (manifest.column(name).astype(str) for name in _TEXT)
         order = manifest.column("timestamp") + 1e-6 * manifest.column("frame")
         present = np.stack([manifest.column(m.value) != "" for m in MODALITIES], axis=1)
-        return SiteRows(site, *text.values(), order.astype(np.float64), present.astype(np.bool_))
+        return SiteRows(site, presentation, subject, label, split, order.astype(np.float64), present.astype(np.bool_))
 
     @staticmethod
     def of_plan(name: str, site: Site, count: int, seed: int) -> SiteRows:
         """Of a site that is still to be simulated; its sensors are taken to work."""
         length = site.captures_per_presentation
         plans = [plan(site, seed, number) for number in range(-(-count // length))]
-        fields = [(p.presentation_id, p.subject, p.label.value, p.split) for p in plans]
-        text = np.repeat(np.array(fields), length, axis=0)[:count]
+        fields = np.array([(p.presentation_id, p.subject, p.label.value, p.split) for p in plans])
+        presentation, subject, label, split = np.repeat(fields, length, axis=0)[:count].T
         order = np.arange(count, dtype=np.float64)
-        return SiteRows(name, *(text[:, i] for i in range(4)), order, np.ones((count, len(MODALITIES)), np.bool_))
+        present = np.ones((count, len(MODALITIES)), np.bool_)
+        return SiteRows(name, presentation, subject, label, split, order, present)
 
     def roles(self, target: str, sites: tuple[str, ...]) -> NDArray[np.str_]:
         """`STREAM`, `PROBE` or `UNUSED` per row, for a stream over ``sites``.

@@ -80,7 +80,7 @@ def expand_sites(recipe: StreamRecipe, target: str, sources: tuple[str, ...]) ->
     for name in recipe.sites:
         if name == SOURCES:
             found += sources
-        elif name == TARGET or name == target or name in sources:
+        elif name in (TARGET, target, *sources):
             found.append(target if name == TARGET else name)
         else:
             raise ConfigError(f"expected stream sites out of target, sources, {', '.join(sources)}, got '{name}'")
