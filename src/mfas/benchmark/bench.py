@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
-from mfas._files import make_folder, read_json, write_json
+from mfas._files import make_folder, read_json, write_json, write_text
 from mfas.benchmark.bench_cells import Cell, Grid
 from mfas.benchmark.bench_checks import check, check_trained, planned_site, simulated
 from mfas.benchmark.bench_config import BenchConfig
+from mfas.benchmark.bench_cost import costs
 from mfas.benchmark.bench_outcome import ROW_FILE
+from mfas.benchmark.bench_statistics import comparisons, summaries
+from mfas.benchmark.bench_tables import as_csv, markdown, tables
 from mfas.benchmark.bench_workers import attempt_all
 from mfas.benchmark.training_run import train
 from mfas.card import CARD_FILE
@@ -43,11 +46,21 @@ def run_bench(config: BenchConfig, progress: Advance | None = None) -> dict[str,
     faults = _train(config, trainings, jobs)
     finished = _run(grid, cells, faults, jobs)
     rows = [_row(grid, done) for done in finished]
-    result = {"runs": rows, "environment": environment() | {"simulator": SIMULATOR_VERSION}}
+    found = comparisons(rows, config.out, config.draws)
+    result = {
+        "runs": rows,
+        "comparisons": found,
+        "comparisons_summary": summaries(found),
+        "cost": costs(grid, [done.cell for done in finished if done.folder is not None]),
+        "environment": environment() | {"simulator": SIMULATOR_VERSION},
+    }
     write_json(config.out / "results.json", result)
+    write_text(config.out / "tables.md", markdown(tables(result)))
+    write_text(config.out / "tables.csv", as_csv(tables(result)))
     failed = [row["status"] for row in rows if row["status"] != "ok"]
     return {
         "results": str(config.out / "results.json"),
+        "tables": str(config.out / "tables.md"),
         "cells": len(cells),
         "computed": sum(done.computed for done in finished),
         "failed": len(failed),

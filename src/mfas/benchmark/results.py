@@ -8,6 +8,7 @@ from typing import Any
 
 from mfas.data.scores import ScoreTable, bona_fide_and_attacks
 from mfas.errors import ScoreError
+from mfas.metrics.intervals import DRAWS
 from mfas.metrics.paired import Difference, paired_bootstrap
 from mfas.metrics.summary import Metrics, evaluate
 from mfas.report.data import ScoreGroup
@@ -65,8 +66,13 @@ def run_row(
     return {**facts, **own, "unit": unit, **figures, "status": "ok"}
 
 
-def compare(before: ScoreTable, after: ScoreTable, threshold: float, metric: str = "hter") -> Difference:
-    """Paired difference of two runs over the same captures, by presentation, at one threshold."""
+def compare(
+    before: ScoreTable, after: ScoreTable, threshold: float, metric: str = "hter", *, draws: int = DRAWS
+) -> Difference:
+    """Paired difference of two runs over the same captures, by presentation, at one threshold.
+
+    Tables of several stream seeds may be joined: their presentations are pooled, and people drawn over all of them.
+    """
     tables = [table.by_presentation() for table in (before, after)]
     if not (tables[0].column("presentation_id") == tables[1].column("presentation_id")).all():
         raise ScoreError("expected two runs over the same presentations in the same order")
@@ -78,6 +84,7 @@ def compare(before: ScoreTable, after: ScoreTable, threshold: float, metric: str
         bona_fide_subjects=first.bona_fide_units.tolist(),
         attack_subjects={n: u.tolist() for n, u in first.attack_units.items()},
         metric=metric,
+        draws=draws,
     )
 
 

@@ -3,6 +3,7 @@
 from mfas.metrics.calibration import ReliabilityBin, expected_calibration_error, reliability_bins
 from mfas.metrics.curves import Det, Roc, auc, det, roc, tpr_at_fpr
 from mfas.metrics.intervals import CONFIDENCE, DRAWS, Interval, bootstrap, clopper_pearson
+from mfas.metrics.multiple import holm
 from mfas.metrics.paired import Difference, paired_bootstrap
 from mfas.metrics.rates import acer, apcer, apcer_by_species, apcer_max, bpcer, hter
 from mfas.metrics.summary import METRIC_NAMES, Metrics, evaluate
@@ -31,6 +32,7 @@ __all__ = [
     "equal_error_threshold",
     "evaluate",
     "expected_calibration_error",
+    "holm",
     "hter",
     "paired_bootstrap",
     "reliability_bins",

@@ -19,7 +19,11 @@ Scores = tuple[ArrayLike, Mapping[str, ArrayLike]]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``after`` minus ``before`` of one metric; negative = fewer errors after. ``low`` and ``high`` bound it."""
+    """``after`` minus ``before`` of one metric; negative = fewer errors after. ``low`` and ``high`` bound it.
+
+    ``p_value`` is two-sided: twice the share of draws on the rarer side of zero, both counted with the observed one, at
+    most 1; with n draws it is at least 2 / (n + 1).
+    """
 
     metric: str
     before: float
@@ -28,6 +32,7 @@ class Difference:
     low: float
     high: float
     unit: str
+    p_value: float
 
 
 def paired_bootstrap(
@@ -71,10 +76,18 @@ def paired_bootstrap(
         _value(second, weights[:, into_second], thresholds[1], metric) - _value(first, weights, thresholds[0], metric)
         for weights in _sample.resample(first, draws, seed)
     ]
-    found = percentile(np.concatenate(gaps), confidence, first.unit)
+    drawn = np.concatenate(gaps)
+    found = percentile(drawn, confidence, first.unit)
     if found is None or not np.isfinite(end - start):
         raise ScoreError(f"expected bona fide and attack scores to compare {metric}, got one class only")
-    return Difference(metric, float(start), float(end), float(end - start), found.low, found.high, found.unit)
+    gap = float(end - start)
+    return Difference(metric, float(start), float(end), gap, found.low, found.high, found.unit, _two_sided(drawn))
+
+
+def _two_sided(drawn: Array) -> float:
+    finite = drawn[np.isfinite(drawn)]
+    rarer = min(np.count_nonzero(finite <= 0), np.count_nonzero(finite >= 0))
+    return min(1.0, 2 * (1 + rarer) / (1 + finite.size))
 
 
 def _value(sample: _sample.Sample, weights: _check.IntArray, threshold: float, metric: str) -> Array:

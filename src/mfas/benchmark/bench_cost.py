@@ -1,0 +1,89 @@
+"""What a method costs: captures a second over those of the unadapted model, timed in turn, without stored maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from copy import deepcopy
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from mfas._files import read_json, write_json
+from mfas.adaptation.registry import create
+from mfas.benchmark.bench_captures import Captures, arrival_ids
+from mfas.benchmark.bench_cell import Workbench
+from mfas.benchmark.bench_cells import BENCH_VERSION, Cell, Grid
+from mfas.benchmark.bench_config import BASELINE
+from mfas.benchmark.stream import StreamItem, compose
+from mfas.core import Batch
+
+_ROUNDS = 3
+_BATCH = 10
+
+
+def costs(grid: Grid, cells: list[Cell]) -> list[dict[str, Any]]:
+    """Per model and method: ``relative`` = median over rounds of its rate over the baseline's in the same round.
+
+    Timed on the first of ``cells`` of each model, up to ``cost_captures`` of its stream; kept under ``OUT/cost``.
+    """
+    out: list[dict[str, Any]] = []
+    bench = Workbench(grid)
+    first = {cell.model: cell for cell in reversed(cells)}
+    for model in grid.config.models:
+        if model not in first or not grid.config.cost_captures:
+            continue
+        batches: list[Batch] = []
+        for method in grid.config.methods:
+            if method == BASELINE:
+                continue
+            cell = next(c for c in cells if (c.model, c.method) == (model, method))
+            settings = grid.settings.get((model, method))
+            content = [BENCH_VERSION, grid.key(first[model]), grid.key(cell), settings, grid.config.cost_captures]
+            name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+            kept = grid.config.out / "cost" / f"{name}.json"
+            if not kept.is_file():
+                batches = batches or _batches(bench, cell)
+                try:
+                    found: dict[str, Any] = {"relative": _relative(bench, cell, batches)}
+                except Exception:  # the method's cells already say why it fails
+                    continue
+                write_json(kept, found)
+            out.append({"model": model, "method": method, **read_json(kept, "cost")})
+    return out
+
+
+def _batches(bench: Workbench, cell: Cell) -> list[Batch]:
+    grid, captures = bench.grid, bench.captures(cell)
+    order = grid.stream_sites(cell.target, cell.stream)
+    items = compose(grid.recipes[cell.stream], captures.stream.columns(order, ()), cell.seed)
+    chosen = [item for item in items if captures.at[captures.stream.rows[item.row]] >= 0][: grid.config.cost_captures]
+    return [_batch(captures, chosen[i : i + _BATCH], i) for i in range(0, len(chosen), _BATCH)]
+
+
+def _batch(captures: Captures, items: list[StreamItem], first: int) -> Batch:
+    rows = captures.stream.rows[[item.row for item in items]]
+    items = [StreamItem(item.row, presentation=item.presentation) for item in items]
+    subjects = captures.manifest.column("subject")[rows].tolist()
+    ids = arrival_ids(items, range(first, first + len(items)), subjects)
+    return captures.batch(items, captures.stream, captures.present(items, rows, ()), ids)[0]
+
+
+def _relative(bench: Workbench, cell: Cell, batches: list[Batch]) -> float:
+    torch.set_num_threads(1)
+    _seconds(bench, cell, BASELINE, batches[:2])
+    return median(
+        _seconds(bench, cell, BASELINE, batches) / _seconds(bench, cell, cell.method, batches) for _ in range(_ROUNDS)
+    )
+
+
+def _seconds(bench: Workbench, cell: Cell, row: str, batches: list[Batch]) -> float:
+    model, card = bench.model(cell)
+    plan = bench.grid.config.methods[row]
+    adapter = create(bench.grid.config.method_of(row), deepcopy(model), card, plan.settings, cell.seed)
+    start = perf_counter()
+    for batch in batches:
+        adapter.step(batch)
+    return perf_counter() - start
