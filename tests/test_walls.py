@@ -42,7 +42,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported & heavy == set()
 
 
-@pytest.mark.parametrize("verb", ["demo", "train", "adapt", "predict", "evaluate", "data"])
+@pytest.mark.parametrize("verb", ["demo", "train", "adapt", "predict", "evaluate", "data", "benchmark"])
 def test_every_verb_explains_itself_without_torch(verb: str) -> None:
     done = without_torch(verb, "--help")
     assert done.returncode == 0, done.stderr
@@ -78,6 +78,7 @@ def test_manifests_are_checked_and_cropped_without_torch(site: Path, tmp_path: P
         ("predict", "--model", "m", "--rgb", "a.png"),
         ("data", "simulate", "--site", "office", "--count", "3", "--out", "s"),
         ("demo",),
+        ("benchmark", "--config", "b.yaml"),
     ],
     ids=lambda argv: argv[0],
 )

@@ -1,0 +1,240 @@
+"""The bench on two made-up sites: what is kept, what is tried again, what is refused, and that cells agree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from commands import mfas, refusal
+from mfas.adaptation import registry
+from mfas.adaptation.source import Source
+from mfas.benchmark.bench_cell import Workbench, run_cell
+from mfas.benchmark.bench_cells import Cell, Grid
+from mfas.benchmark.bench_checks import check
+from mfas.benchmark.bench_config import BenchConfig
+from mfas.data.manifest import write_manifest
+from mfas.data.scores import read_scores
+from planted import Row, captures
+
+EAGER = {
+    "gate": {"min_vote": 0.5, "min_dissent": 0.99, "max_entropy_fraction": 1.0, "seen_by_two": 0.5},
+    "min_per_class": 2,
+    "batch_per_class": 2,
+    "update_every": 2,
+}
+
+
+def made_site(root: Path, name: str) -> Path:
+    """Captures of ten people whose class is seen in the brightness of all sensors."""
+
+    def change(row: Row, images: dict[str, np.ndarray], attack: bool) -> None:
+        who = int(row["subject"][1:])
+        row |= {"site": name, "capture_id": f"{name}-{row['capture_id']}", "subject": f"{name}-{who}"}
+        row["split"] = ("train", "train", "train", "train", "validation", "validation", "test")[who]
+        if attack:
+            images["depth"][14:28, 14:28] += 40
+            images["rgb"][:, :21] //= 2
+
+    (root / name).mkdir()
+    path = root / name / "manifest.parquet"
+    write_manifest(captures(root / name, 84, change), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("bench")
+    return {
+        "out": str(root / "out"),
+        "manifests": {name: str(made_site(root, name)) for name in ("a", "b")},
+        "targets": ["a", "b"],
+        "models": {
+            "small": {
+                "model": "mfas_danet",
+                "preprocess": {"size": 32},
+                "architecture": {"backbone_options": {"width": 8}},
+                "batch_size": 8,
+                "threads": 1,
+            }
+        },
+        "training": {"epochs": 1},
+        "methods": {
+            "source": {},
+            "eager": {"method": "mfas_danet", "settings": EAGER},
+            "never": {"method": "mfas_danet", "settings": {"min_per_class": 64}},
+        },
+        "missing": ["", "depth"],
+        "streams": {
+            "balanced": {"captures": 20},
+            "noise": {"captures": 20, "checkpoints": 2, "failing_sensors": 0.3},
+        },
+        "seeds": [0],
+        "draws": 100,
+        "cost_captures": 10,
+    }
+
+
+def run(given: dict[str, Any], folder: Path, **changes: Any) -> dict[str, Any]:
+    path = folder / "bench.yaml"
+    path.write_text(yaml.safe_dump({**given, **changes}))
+    return dict(mfas("benchmark", "--config", path, "--json").json())
+
+
+@pytest.fixture(scope="module")
+def bench(given: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    summary = run(given, tmp_path_factory.mktemp("config"))
+    assert (summary["cells"], summary["computed"], summary["failed"]) == (24, 24, 0)
+    return Path(given["out"])
+
+
+def rows_of(out: Path, **equal: Any) -> list[dict[str, Any]]:
+    rows = json.loads((out / "results.json").read_text())["runs"]
+    return [row for row in rows if all(row[key] == value for key, value in equal.items())]
+
+
+def scores_of(out: Path, row: dict[str, Any], name: str = "scores.parquet") -> np.ndarray:
+    return read_scores(out / "cells" / row["cell"] / name).column("score")
+
+
+def test_every_cell_is_a_row_with_stream_and_probe(bench: Path) -> None:
+    rows = rows_of(bench, status="ok")
+    assert len(rows) == 24
+    assert any(row["steps_taken"] for row in rows if row["method"] == "eager")
+    for row in rows:
+        assert row["sources"] == [{"a": "b", "b": "a"}[row["target"]]]
+        assert row["probe_hter_before"] is not None
+        assert row["probe_hter_worst"] >= row["probe_hter_after"]
+        if row["method"] != "eager":
+            assert (row["steps_taken"], row["probe_hter_after"]) == (0, row["probe_hter_before"])
+        stream, probe = (
+            set(read_scores(bench / "cells" / row["cell"] / name).column("subject"))
+            for name in ("scores.parquet", "probe.parquet")
+        )
+        assert not stream & probe
+
+
+@pytest.mark.parametrize("stream", ["balanced", "noise"])
+def test_a_method_that_never_updates_scores_as_the_source_to_the_bit(bench: Path, stream: str) -> None:
+    for missing in ("", "depth"):
+        for target in ("a", "b"):
+            pair = [
+                rows_of(bench, stream=stream, missing=missing, target=target, method=m)[0] for m in ("source", "never")
+            ]
+            np.testing.assert_array_equal(*(scores_of(bench, row) for row in pair))
+            np.testing.assert_array_equal(*(scores_of(bench, row, "probe.parquet") for row in pair))
+
+
+def test_tables_and_comparisons(bench: Path) -> None:
+    result = json.loads((bench / "results.json").read_text())
+    never = [entry for entry in result["comparisons"] if entry["method"] == "never"]
+    assert len(never) == 8
+    assert {(entry["difference"], entry["p_holm"], entry["verdict"]) for entry in never} == {(0.0, 1.0, "tie")}
+    assert {entry["method"] for entry in result["cost"]} == {"eager", "never"}
+    page = (bench / "tables.md").read_text()
+    titles = ("HTER, small, stream balanced", "HTER against source", "Held-out people", "Pseudo labels", "Speed")
+    assert all(f"## {title}" in page for title in titles)
+    assert (bench / "tables.csv").read_text().startswith("table,row,column,value\n")
+
+
+def test_only_what_is_not_finished_is_computed_again(bench: Path, given: dict[str, Any], tmp_path: Path) -> None:
+    first, second = (bench / "cells" / row["cell"] for row in rows_of(bench, stream="balanced", method="eager")[:2])
+    before = {folder: (folder / "scores.parquet").read_bytes() for folder in (first, second)}
+    (first / "row.json").unlink()  # killed while it ran
+    shutil.rmtree(second)
+    summary = run(given, tmp_path)
+    assert (summary["computed"], summary["failed"]) == (2, 0)
+    assert {folder: (folder / "scores.parquet").read_bytes() for folder in (first, second)} == before
+
+
+def test_stored_maps_change_no_score_beyond_rounding(
+    bench: Path, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Workbench, "may_serve", lambda *_: False)
+    grid = Grid(BenchConfig(**{**given, "methods": {"source": {}, "eager": given["methods"]["eager"]}}))
+    for stream in grid.recipes:
+        cell = Cell("a", ("b",), "small", 0, "", stream, 0, "eager")
+        run_cell(Workbench(grid), cell, tmp_path / stream)
+        (row,) = rows_of(bench, target="a", missing="", stream=stream, method="eager")
+        slow = read_scores(tmp_path / stream / "scores.parquet").column("score")
+        np.testing.assert_allclose(scores_of(bench, row), slow, atol=0.02)
+
+
+class Broken(Source):
+    """Fails at its second batch."""
+
+    def step(self, batch: Any) -> Any:
+        if self._step:
+            raise RuntimeError("planted")
+        return super().step(batch)
+
+
+def test_a_method_that_breaks_is_a_row_and_the_rest_goes_on(
+    bench: Path, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.names()
+    monkeypatch.setitem(registry._REGISTRY, "broken", Broken)
+    methods = {"broken": {}, **given["methods"]}
+    more = {"streams": {"balanced": {"captures": 20}}, "methods": methods, "targets": ["a", "b"], "cost_captures": 0}
+    for _ in range(2):
+        summary = run(given, tmp_path, **more)
+        assert (summary["computed"], summary["failed"]) == (4, 4), "the failed cells are tried again, no others"
+        assert {row["status"] for row in rows_of(bench, method="broken")} == {"failed: RuntimeError: planted"}
+        assert {row["status"] for row in rows_of(bench, method="eager")} == {"ok"}
+        assert "failed: RuntimeError: planted" in (bench / "tables.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"targets": ["a", "nowhere"]}, "unknown site 'nowhere'"),
+        ({"models": {"resnet": {}}}, "expected a model out of"),
+        ({"models": {"mfas_danet": {"depth": 3}}}, "models.mfas_danet: unknown key 'depth'"),
+        ({"methods": {"source": {}, "magic": {}}}, "expected a method out of"),
+        ({"methods": {"source": {}, "mfas_danet": {"settings": {"rate": 1}}}}, "unknown key 'rate'"),
+        ({"methods": {"mfas_danet": {}}}, "expected 'source: {}' among the methods"),
+        ({"streams": ["queue"]}, "unknown stream 'queue'"),
+        ({"streams": {"door": {"captures": 60}}}, "stream 'door' at target 'a': expected 58 more bona_fide"),
+        ({"streams": {"recurring": {"sites": ["moon"]}}}, "stream sites out of target, sources, b, got 'moon'"),
+        ({"missing": ["rgb,depth,ir"]}, "leave at least one modality"),
+        ({"targets": ["a"]}, "expected sources, or at least two targets"),
+        ({"targets": ["a"], "sources": ["a", "b"]}, "not among the sources, got 'a'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_wrong_configurations_are_refused_before_anything_is_made(
+    changes: dict[str, Any], sentence: str, given: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "bench.yaml"
+    path.write_text(yaml.safe_dump({**given, **changes, "out": str(tmp_path / "out")}))
+    assert sentence in refusal("benchmark", "--config", path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_target_without_captures_to_stream_is_refused(given: dict[str, Any], tmp_path: Path) -> None:
+    def test_only(row: Row, images: dict[str, np.ndarray], attack: bool) -> None:
+        row["split"] = "test"
+
+    write_manifest(captures(tmp_path, 6, test_only), tmp_path / "m.parquet")
+    manifests = {**given["manifests"], "empty": str(tmp_path / "m.parquet")}
+    path = tmp_path / "bench.yaml"
+    path.write_text(yaml.safe_dump({**given, "manifests": manifests, "targets": ["empty"], "sources": ["a"]}))
+    assert "expected captures in split 'train' of site 'empty', got none" in refusal("benchmark", "--config", path)
+
+
+def test_a_model_trained_otherwise_is_not_taken_for_ours(bench: Path, given: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "bench.yaml"
+    path.write_text(yaml.safe_dump({**given, "training": {"epochs": 2}}))
+    assert "expected a model trained with loop.epochs 2 in" in refusal("benchmark", "--config", path)
+
+
+@pytest.mark.parametrize("name", ["smoke", "main", "hostile", "ablation"])
+def test_the_configurations_of_the_repository_can_be_run(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    file = Path(__file__).resolve().parents[2] / "benchmarks" / "bench" / f"{name}.yaml"
+    check(Grid(BenchConfig.resolve(file, given={"out": tmp_path})))
