@@ -50,7 +50,7 @@ def demo(
 
 @data_app.command("simulate")
 def data_simulate(
-    site: Annotated[str | None, typer.Option("--site", help="Built-in site or YAML file.")] = None,
+    site: Annotated[str | None, typer.Option("--site", help="Built-in site, random:NUMBER, or YAML file.")] = None,
     count: Annotated[int | None, typer.Option("--count", help="Number of captures.")] = None,
     seed: Seed = None,
     out: Out = None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SimulateConfig(Config):
-    """Configuration of `mfas data simulate`. ``site`` is a built-in name or a YAML file."""
+    """Configuration of `mfas data simulate`. ``site`` is a built-in name, ``random:N``, or a YAML file."""
 
     site: str
     count: int = Field(ge=1, le=10_000_000)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from mfas.simulation.faults import Faults
 from mfas.simulation.heads import HeadSource, IctHead, ParametricHead, ScannedHead, open_head
 from mfas.simulation.presentation import Capture, Plan, plan, render_presentation
+from mfas.simulation.randomise import random_site
 from mfas.simulation.simulate import simulate
 from mfas.simulation.site import Site, load_site, site_names
 from mfas.simulation.version import SIMULATOR_VERSION
@@ -33,6 +34,7 @@ __all__ = [
     "load_site",
     "open_head",
     "plan",
+    "random_site",
     "render_presentation",
     "simulate",
     "site_names",

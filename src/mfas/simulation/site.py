@@ -114,11 +114,20 @@ def site_names() -> tuple[str, ...]:
 
 
 def load_site(name_or_path: str | Path) -> Site:
-    """Read a site from a YAML file, or a built-in one by name. Raises `ConfigError` naming the faulty key."""
+    """Read a site from a YAML file, a built-in one by name, or ``random:N``, drawn from seed N.
+
+    Raises `ConfigError` naming the faulty key.
+    """
+    from mfas.simulation.randomise import PREFIX, random_site, seed_of_name
+
     text = str(name_or_path)
+    if text.startswith(PREFIX):
+        return random_site(seed_of_name(text))
     if not text.endswith((".yaml", ".yml")):
         if text not in site_names():
-            raise ConfigError(f"unknown site '{text}', expected one of {', '.join(site_names())} or a YAML file")
+            raise ConfigError(
+                f"unknown site '{text}', expected one of {', '.join(site_names())}, random:NUMBER, or a YAML file"
+            )
         with resources.as_file(resources.files("mfas.simulation") / "sites" / f"{text}.yaml") as path:
             return parse(Site, read_yaml(path), f"site '{text}'")
     return parse(Site, read_yaml(Path(text)), text)
