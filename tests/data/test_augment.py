@@ -5,6 +5,7 @@ import torch
 
 from mfas.card import Preprocess
 from mfas.core import MODALITIES, Batch, CaptureIds, Modality
+from mfas.data import augment_rgb
 from mfas.data.augment import Augment, AugmentConfig
 
 SPEC = Preprocess(size=64)
@@ -104,3 +105,43 @@ def test_grey_stays_grey_under_hue_and_saturation() -> None:
     given = Batch({Modality.RGB: grey}, torch.tensor([[True, False, False]] * 4), CaptureIds.anonymous(4))
     out = Augment(SPEC, 0, AugmentConfig(**(STILL | {"hue": 0.5, "saturation": 0.5})))(given)
     assert torch.allclose(out.images[Modality.RGB], grey, atol=1e-3)
+
+
+HARSH = {"rgb_cast": 0.3, "rgb_gamma": 0.4, "rgb_blur_px": 2.0, "rgb_coarse": 0.7, "rgb_blocks": 1.0}
+
+
+@pytest.mark.parametrize("name", [*HARSH, "rgb_occlusion"])
+def test_what_ordinary_cameras_do_is_off_unless_told_and_then_does_something(name: str) -> None:
+    assert getattr(AugmentConfig(), name) == 0
+    given = batch()
+    out = Augment(SPEC, 0, AugmentConfig(**(STILL | {name: HARSH.get(name, 1.0)})))(given)
+    change = (out.images[Modality.RGB] - given.images[Modality.RGB]).abs()[given.present[:, 0]]
+    assert float(change.mean()) > 0.01
+    assert float(out.images[Modality.RGB].abs().max()) <= 2.0 + 1e-5
+    assert not out.images[Modality.RGB][~given.present[:, 0]].any()
+    for modality in (Modality.DEPTH, Modality.IR):
+        assert torch.allclose(out.images[modality], given.images[modality], atol=2e-4)
+
+
+def ramp(count: int = 4) -> torch.Tensor:
+    axis = torch.linspace(0.2, 0.8, 64)
+    return (axis.view(1, 1, 1, -1) * 0.5 + axis.view(1, 1, -1, 1) * 0.5).repeat(count, 3, 1, 1)
+
+
+def test_block_noise_lies_on_a_grid_of_eight() -> None:
+    """Steps of a smooth ramp gather at the seams of blocks, and nowhere else."""
+    out = augment_rgb.compress(ramp(), 1.0, torch.Generator().manual_seed(0))
+    step = (out - ramp()).diff(dim=-1).abs().mean(dim=(0, 1, 2))
+    by_phase = torch.stack([step[k::8].mean() for k in range(8)])
+    assert by_phase.max() > 3 * by_phase.median()
+    assert float((out - ramp()).abs().mean()) < 0.05
+
+
+def test_blur_and_lost_resolution_keep_smooth_things_and_take_fine_ones() -> None:
+    stripes = torch.zeros(6, 3, 64, 64)
+    stripes[..., ::2] = 1.0
+    for change in (augment_rgb.defocus, augment_rgb.coarsen):
+        strength = 3.0 if change is augment_rgb.defocus else 0.9
+        generator = torch.Generator().manual_seed(1)
+        assert float((change(ramp(6), strength, generator) - ramp(6)).abs()[..., 8:-8, 8:-8].max()) < 0.01
+        assert float(change(stripes, strength, generator).std()) < 0.45

@@ -15,17 +15,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from mfas.card import Preprocess
-from mfas.config import Config
 from mfas.core import Batch, Modality
+from mfas.data.augment_rgb import CameraConfig, after_noise, before_noise
 
 
-class AugmentConfig(Config):
+class AugmentConfig(CameraConfig):
     """Largest disturbance of each kind; 0 switches one off, ``enabled`` all of them.
 
     Geometry: flip probability, degrees, scale and shift as shares. RGB: brightness, contrast, saturation as shares,
     hue in radians, noise as a share of the range, blur probability. Depth: relief scale as a share, offset and noise
     in metres, probability of smoothing, of a further hole, of a background that is not measured; largest share of lost
     pixels. IR: gain and gamma as shares, noise and ambient light as a share of the face's level, blur probability.
+
+    For cameras far from those trained on, see `mfas.data.augment_rgb.CameraConfig`.
     """
 
     enabled: bool = True
@@ -62,6 +64,7 @@ class Augment:
         self.generator = torch.Generator().manual_seed(seed)
         self._mean = torch.tensor(spec.rgb_mean).view(1, 3, 1, 1)
         self._std = torch.tensor(spec.rgb_std).view(1, 3, 1, 1)
+        self._harsh = not self.config.off
 
     def __call__(self, batch: Batch) -> Batch:
         """A new batch of the same captures; the one given is left as it was."""
@@ -117,9 +120,19 @@ class Augment:
         matrix = matrix * std.view(1, 1, 3) / std.view(1, 3, 1)
         x = torch.baddbmm(offset.unsqueeze(-1), matrix, image.flatten(2)).view_as(image)
         x = _soften(x, config.blur, generator)
+        if self._harsh:
+            x = self._normal(before_noise(self._pixels(x), config, generator))
         strength = torch.rand((count, 1, 1, 1), generator=generator) * config.rgb_noise
         x.addcmul_(torch.randn(x.shape, generator=generator), strength / self._std)
+        if self._harsh:
+            x = self._normal(after_noise(self._pixels(x), config, generator))
         return torch.clamp(x, -self._mean / self._std, (1 - self._mean) / self._std)
+
+    def _pixels(self, x: Tensor) -> Tensor:
+        return torch.clamp(x * self._std + self._mean, 0.0, 1.0)
+
+    def _normal(self, pixels: Tensor) -> Tensor:
+        return (pixels - self._mean) / self._std
 
     def _depth(self, image: Tensor, generator: torch.Generator) -> Tensor:
         config, count = self.config, image.shape[0]
