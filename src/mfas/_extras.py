@@ -7,7 +7,15 @@ from contextlib import contextmanager
 
 from mfas.errors import MissingExtraError
 
-EXTRA_OF = {"torch": "train", "lightning_fabric": "train", "kornia": "train", "safetensors": "train", "numba": "train"}
+EXTRA_OF = {
+    "torch": "train",
+    "lightning_fabric": "train",
+    "kornia": "train",
+    "safetensors": "train",
+    "numba": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+}
 """Importable top-level module to the extra that brings it."""
 
 

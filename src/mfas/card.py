@@ -52,7 +52,8 @@ class Card(Config):
 
     `thresholds[missing]` is the equal-error threshold on source-validation presentations for each imposed pattern
     (``""`` = nothing missing); a presentation is accepted as bona fide when its score is at least the threshold.
-    `files` maps each file of the model directory to its SHA-256.
+    `files` maps each file of the model directory to its SHA-256. `notice` is a sentence that goes with every answer of
+    the model, empty for most.
     """
 
     format: Literal[1] = 1
@@ -67,6 +68,7 @@ class Card(Config):
     metrics: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
     licence: str = "unspecified"
+    notice: str = ""
     files: dict[str, str] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
 

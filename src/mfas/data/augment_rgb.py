@@ -137,6 +137,6 @@ def compress(x: Tensor, chance: float, generator: torch.Generator) -> Tensor:
 def _cosines() -> Tensor:
     """The orthonormal 8 x 8 matrix of the discrete cosine transform."""
     k = torch.arange(_BLOCK, dtype=torch.float32)
-    matrix = torch.cos((2 * k[None, :] + 1) * k[:, None] * torch.pi / (2 * _BLOCK)) * (2 / _BLOCK) ** 0.5
+    matrix: Tensor = torch.cos((2 * k[None, :] + 1) * k[:, None] * torch.pi / (2 * _BLOCK)) * (2 / _BLOCK) ** 0.5
     matrix[0] /= 2**0.5
     return matrix

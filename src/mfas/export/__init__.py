@@ -1,1 +1,4 @@
-"""Models for devices without torch."""
+"""Models for devices without torch: ONNX files, and the predictor that runs them.
+
+Nothing is imported here, so that `mfas.export.predictor` costs no torch.
+"""

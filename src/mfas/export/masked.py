@@ -1,0 +1,71 @@
+"""A model as one graph without branches: every encoder runs on every row, absent rows are masked out.
+
+The models select rows instead, which is quicker, but which rows there are is known at run time only, and a graph has
+one course. The result is the same: no row of a model depends on another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from mfas.core import MODALITIES, Batch, CaptureIds, Modality
+from mfas.errors import InputError
+from mfas.models.contract import FasModel, Maps, to_prediction
+from mfas.models.trunks import ModalityTrunks
+
+OUTPUTS = ("score", "modality_scores", "uncertainty", "reliability", "substituted", "enhanced")
+"""What the graph returns, in this order; see `mfas.core.Prediction`."""
+
+
+class MaskedTrunks(ModalityTrunks):
+    """The same encoders and heads, run on all rows."""
+
+    def __init__(self, trunks: ModalityTrunks) -> None:
+        nn.Module.__init__(self)
+        self.encoders, self.heads = trunks.encoders, trunks.heads
+        self.feature_dim, self.lower_channels = trunks.feature_dim, trunks.lower_channels
+
+    def lower(self, batch: Batch) -> dict[Modality, Tensor]:
+        """See `ModalityTrunks.lower`; absent images are replaced by zeros before they are looked at."""
+        out: dict[Modality, Tensor] = {}
+        for column, modality in enumerate(MODALITIES):
+            rows = batch.present[:, column]
+            images = _kept(batch.images[modality], rows)
+            out[modality] = _kept(self.encoder(modality).lower(images), rows)
+        return out
+
+    def features(self, maps: Maps, present: Tensor) -> dict[Modality, Tensor]:
+        """See `ModalityTrunks.features`."""
+        return {m: _kept(self.encoder(m).upper(maps[m]), present[:, i]) for i, m in enumerate(MODALITIES)}
+
+
+class MaskedModel(nn.Module):
+    """``(rgb, depth, ir, present)`` to the tensors named by `OUTPUTS`; the model given is left as it was.
+
+    Images float32 ``[B, C, S, S]``, anything where absent; ``present`` bool ``[B, 3]``. Raises `InputError` for a model
+    that is not built on `ModalityTrunks`.
+    """
+
+    def __init__(self, model: FasModel) -> None:
+        super().__init__()
+        trunks = getattr(model, "trunks", None)
+        if not isinstance(trunks, ModalityTrunks):
+            raise InputError(f"expected a model with one encoder per modality to export, got {type(model).__name__}")
+        own = deepcopy(model).cpu().eval()
+        own.trunks = MaskedTrunks(own.trunks)  # type: ignore[arg-type]
+        self.model = own
+
+    def forward(self, rgb: Tensor, depth: Tensor, ir: Tensor, present: Tensor) -> tuple[Tensor, ...]:
+        """One pass."""
+        images: Mapping[Modality, Tensor] = dict(zip(MODALITIES, (rgb, depth, ir), strict=True))
+        batch = Batch(images, present, CaptureIds((), (), (), (), ()))
+        prediction = to_prediction(self.model.upper(self.model.lower(batch), present))
+        return tuple(getattr(prediction, name) for name in OUTPUTS)
+
+
+def _kept(x: Tensor, rows: Tensor) -> Tensor:
+    return torch.where(rows.view(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))

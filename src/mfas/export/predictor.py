@@ -1,0 +1,113 @@
+"""Scores from an exported model with onnxruntime: no torch, the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from mfas.card import Card
+from mfas.core import MODALITIES, Modality
+from mfas.errors import InputError, ModelDirError
+
+ONNX_FILE = "model.onnx"
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxPrediction:
+    """What a model says of a batch, as arrays; fields mean what those of `mfas.core.Prediction` mean.
+
+    ``score``, ``uncertainty``, ``reliability`` float32 ``[B]``; ``modality_scores`` (NaN where not observed) and
+    ``enhanced`` float32 ``[B, 3]``; ``present`` and ``substituted`` bool ``[B, 3]``.
+    """
+
+    score: Floats
+    modality_scores: Floats
+    uncertainty: Floats
+    reliability: Floats
+    substituted: Bools
+    enhanced: Floats
+    present: Bools
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+
+class OnnxPredictor:
+    """The model of a directory that holds ``model.onnx`` and ``card.json``.
+
+    Raises `ModelDirError` when the card lists no such file, a hash does not fit, or onnxruntime refuses it.
+    ``threads`` 0 = as many as onnxruntime chooses.
+    """
+
+    def __init__(self, directory: Path, *, threads: int = 0) -> None:
+        self.card = Card.read(directory)
+        if ONNX_FILE not in self.card.files:
+            raise ModelDirError(f"{directory}: the card lists no hash for {ONNX_FILE}; mfas export writes one")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(directory / ONNX_FILE), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as reason:  # onnxruntime's errors share no public base
+            raise ModelDirError(
+                f"{directory / ONNX_FILE} is not a model onnxruntime can run: {_first(reason)}"
+            ) from None
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def predict(self, images: Mapping[Modality, Floats], present: Bools) -> OnnxPrediction:
+        """Scores of a batch of any size.
+
+        ``images[m]`` float32 ``[B, C_m, S, S]`` as `mfas.data.preprocess` makes it, a modality nobody has left out;
+        ``present`` bool ``[B, 3]`` with at least one true entry per row. Absent rows are not read. Raises `InputError`
+        for wrong shapes, an empty row, or values that are not finite.
+        """
+        present = np.asarray(present, np.bool_)
+        if present.ndim != 2 or present.shape[1] != len(MODALITIES):
+            raise InputError(f"expected present as bool [B, 3], got {present.shape}")
+        if not present.any(axis=1).all():
+            raise InputError("expected at least one modality per capture, got a capture with none")
+        feed: dict[str, NDArray[Any]] = {"present": present}
+        for column, modality in enumerate(MODALITIES):
+            feed[modality.value] = self._image(images.get(modality), modality, present[:, column])
+        found = dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
+        return OnnxPrediction(**found, present=present)
+
+    def _image(self, image: Floats | None, modality: Modality, rows: Bools) -> Floats:
+        spec = self.card.preprocess
+        shape = (len(rows), spec.channels(modality), spec.size, spec.size)
+        if image is None:
+            if rows.any():
+                raise InputError(f"expected {modality} images, got none though present marks some")
+            return np.zeros(shape, np.float32)
+        if image.shape != shape:
+            raise InputError(f"expected {modality} as float32 {shape}, got {image.dtype} {image.shape}")
+        out = np.where(rows[:, None, None, None], image, 0).astype(np.float32)
+        if not np.isfinite(out).all():
+            raise InputError(f"expected finite {modality} images, got NaN or Inf")
+        return out
+
+
+def stack(planes: Sequence[Mapping[Modality, Floats]]) -> tuple[dict[Modality, Floats], Bools]:
+    """Captures as `mfas.data.preprocess.preprocess` returns them to ``images`` and ``present`` of `predict`."""
+    present = np.array([[m in item for m in MODALITIES] for item in planes], np.bool_)
+    images: dict[Modality, Floats] = {}
+    for modality in MODALITIES:
+        shapes = [item[modality].shape for item in planes if modality in item]
+        if shapes:
+            blank = np.zeros(shapes[0], np.float32)
+            images[modality] = np.stack([item.get(modality, blank) for item in planes])
+    return images, present
+
+
+def _first(reason: Exception) -> str:
+    return (str(reason).splitlines() or [type(reason).__name__])[0]

@@ -1,0 +1,21 @@
+"""The default weights: a small model trained on simulated captures only, shipped inside the package.
+
+``default/`` holds ``model.safetensors``, ``model.onnx`` and ``card.json``, made by ``benchmarks/default_weights.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mfas.card import CARD_FILE
+from mfas.errors import ModelDirError
+
+__all__ = ["default_directory"]
+
+
+def default_directory() -> Path:
+    """The model directory inside the package; `ModelDirError` where an installation has none."""
+    folder = Path(__file__).parent / "default"
+    if not (folder / CARD_FILE).is_file():
+        raise ModelDirError("expected --model with a model directory: this installation has no default weights")
+    return folder
