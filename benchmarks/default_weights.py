@@ -24,12 +24,11 @@ import pyarrow as pa
 from mfas._files import make_folder, read_json, write_json
 from mfas.benchmark.sources import read_sources
 from mfas.benchmark.training_run import TrainConfig, train
-from mfas.card import CARD_FILE, WEIGHTS_FILE, Card, Preprocess
+from mfas.card import CARD_FILE, ONNX_FILE, WEIGHTS_FILE, Card, Preprocess
 from mfas.core import Batch
 from mfas.data.dataset import CachedTensors
 from mfas.data.manifest import Manifest, read_manifest, write_manifest
 from mfas.export.onnx_file import export_onnx
-from mfas.export.predictor import ONNX_FILE
 from mfas.metrics import auc
 from mfas.models.contract import FasModel
 from mfas.models.registry import create

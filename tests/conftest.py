@@ -36,3 +36,16 @@ def model_dir(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = ("--set", "preprocess.size=48", "--set", "loop.epochs=2", "--set", "threads=1")
     mfas("train", "--manifest", site / "manifest.parquet", "--out", out, *small, "--json").json()
     return out
+
+
+@pytest.fixture(scope="session")
+def exported(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`model_dir` exported by the command: folder of a graph and its card; not to be changed."""
+    pytest.importorskip("onnxscript")
+    from commands import mfas
+
+    out = tmp_path_factory.mktemp("exported")
+    result = mfas("export", "--model", model_dir, "--out", out, "--json").json()
+    assert result["largest_difference"] < result["tolerance"]
+    assert result["files"] == ["model.onnx"]
+    return out

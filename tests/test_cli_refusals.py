@@ -243,11 +243,11 @@ def test_names_and_keys_nobody_knows(model_dir: Path, site: Path, tmp_path: Path
 
 
 def test_command_lines_that_lack_something() -> None:
-    assert "'model'" in refusal("predict", "--rgb", "a.png")
     assert "at least one of rgb, depth, ir" in refusal("predict", "--model", "m")
     assert "'manifest'" in refusal("train", "--out", "m")
     assert "'out'" in refusal("train", "--manifest", "m.csv")
-    assert "'model'" in refusal("adapt")
+    assert "'manifest'" in refusal("adapt")
+    assert "'model'" in refusal("export", "--out", "e")
     assert "'site'" in refusal("data", "simulate", "--count", 3, "--out", "s")
     assert "--out" in refusal("data", "crop", "m.csv")
     assert "--shiny" in refusal("predict", "--shiny", 1)

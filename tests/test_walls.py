@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from commands import mfas
 from mfas.data.manifest import read_manifest
 
 EXTRA = ("torch", "kornia", "numba", "safetensors", "lightning_fabric")
@@ -42,7 +44,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported & heavy == set()
 
 
-@pytest.mark.parametrize("verb", ["demo", "train", "adapt", "predict", "evaluate", "data", "benchmark"])
+@pytest.mark.parametrize("verb", ["demo", "train", "adapt", "predict", "export", "evaluate", "data", "benchmark"])
 def test_every_verb_explains_itself_without_torch(verb: str) -> None:
     done = without_torch(verb, "--help")
     assert done.returncode == 0, done.stderr
@@ -76,6 +78,7 @@ def test_manifests_are_checked_and_cropped_without_torch(site: Path, tmp_path: P
         ("train", "--manifest", "m.csv", "--out", "m"),
         ("adapt", "--model", "m", "--manifest", "m.csv", "--out", "a"),
         ("predict", "--model", "m", "--rgb", "a.png"),
+        ("export", "--model", "m", "--out", "e"),
         ("data", "simulate", "--site", "office", "--count", "3", "--out", "s"),
         ("demo",),
         ("benchmark", "--config", "b.yaml"),
@@ -94,9 +97,24 @@ def test_parts_that_need_no_torch_import_without_it() -> None:
     parts = ["mfas.core", "mfas.errors", "mfas.config", "mfas.card", "mfas.cli", "mfas.benchmark"]
     parts += ["mfas.data.manifest", "mfas.data.scores", "mfas.data.capture", "mfas.data.cropping", "mfas.data.check"]
     parts += ["mfas.metrics", "mfas.report", "mfas.benchmark.evaluation_run", "mfas.benchmark.data_runs"]
-    parts += ["mfas.benchmark.audit_run", "mfas.data.measure"]
+    parts += ["mfas.benchmark.audit_run", "mfas.data.measure", "mfas.export.predictor", "mfas.benchmark.prediction_run"]
     done = python("-c", BLOCKED + "".join(f"import {name}\n" for name in parts))
     assert done.returncode == 0, done.stderr
+
+
+def test_an_exported_model_predicts_without_torch_as_with_it(
+    exported: Path, model_dir: Path, site: Path, tmp_path: Path
+) -> None:
+    row = read_manifest(site / "manifest.parquet").row(0)
+    argv = ("--rgb", site / row.rgb, "--ir", site / row.ir, "--box", row.box, "--json")
+    done = without_torch("predict", "--model", exported, *argv)
+    assert done.returncode == 0, done.stderr
+    bare, full = json.loads(done.stdout), mfas("predict", "--model", model_dir, *argv).json()
+    assert bare["score"] == pytest.approx(full["score"], abs=1e-4)
+    assert bare["modality_scores"] == pytest.approx(full["modality_scores"], abs=1e-4)
+    assert {k: bare[k] for k in ("decision", "substituted", "present")} == {
+        k: full[k] for k in ("decision", "substituted", "present")
+    }
 
 
 def test_the_simulator_loads_no_torch() -> None:

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
         ScoreError,
         StateError,
     )
+    from mfas.export.predictor import OnnxPredictor
     from mfas.metrics.summary import Metrics, evaluate
     from mfas.models.registry import create as create_model
-    from mfas.models.store import load_model, save_model
+    from mfas.models.store import load_default, load_model, save_model
     from mfas.simulation.simulate import simulate
     from mfas.simulation.site import load_site
 
@@ -50,6 +51,7 @@ __all__ = [
     "MissingExtraError",
     "Modality",
     "ModelDirError",
+    "OnnxPredictor",
     "Outcome",
     "Prediction",
     "Preprocess",
@@ -60,6 +62,7 @@ __all__ = [
     "create_adapter",
     "create_model",
     "evaluate",
+    "load_default",
     "load_model",
     "load_site",
     "read_manifest",
@@ -76,8 +79,9 @@ _HOMES = {
     "core": ("MODALITIES", "Batch", "CaptureIds", "Label", "Modality", "Outcome", "Prediction"),
     "data.manifest": ("Manifest", "read_manifest", "write_manifest"),
     "data.scores": ("ScoreTable", "read_scores", "write_scores"),
+    "export.predictor": ("OnnxPredictor",),
     "metrics.summary": ("Metrics", "evaluate"),
-    "models.store": ("load_model", "save_model"),
+    "models.store": ("load_default", "load_model", "save_model"),
     "simulation.simulate": ("simulate",),
     "simulation.site": ("load_site",),
 }

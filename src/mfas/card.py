@@ -17,6 +17,7 @@ from mfas.errors import ModelDirError
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.safetensors"
+ONNX_FILE = "model.onnx"
 
 
 class Preprocess(Config):
@@ -87,6 +88,10 @@ class Card(Config):
             return self.thresholds[missing]
         except KeyError:
             raise ModelDirError(f"the model card holds no threshold for missing='{missing}'") from None
+
+    def told(self) -> dict[str, str]:
+        """``{"notice": ...}`` for results that people read; empty where there is nothing to tell."""
+        return {"notice": self.notice} if self.notice else {}
 
     def unknown_modalities(self) -> tuple[Modality, ...]:
         """What the model was never trained on and must not be asked about."""

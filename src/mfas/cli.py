@@ -28,7 +28,9 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, d
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder or file to write.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
-ModelDir = Annotated[Path | None, typer.Option("--model", help="Model directory (model.safetensors and card.json).")]
+ModelDir = Annotated[
+    Path | None, typer.Option("--model", help="Model directory (predict, adapt: default weights if none).")
+]
 Missing = Annotated[str | None, typer.Option("--missing", help="Modalities to take away, such as depth,ir.")]
 Yunet = Annotated[
     Path | None, typer.Option("--yunet", help="YuNet ONNX file for face detection (default: LBP cascade).")
@@ -190,7 +192,10 @@ def predict(
     overrides: Overrides = None,
     json: AsJson = False,
 ) -> None:
-    """Decide on one capture: find the face, crop, score. No face is a non-response, never a guess."""
+    """Decide on one capture: find the face, crop, score. No face is a non-response, never a guess.
+
+    Without --model the default weights decide. They were trained on simulated captures only.
+    """
     with needs("mfas predict"):
         from mfas.benchmark.prediction_run import PredictConfig
         from mfas.benchmark.prediction_run import predict as run
@@ -198,6 +203,22 @@ def predict(
         files = {"model": model, "rgb": rgb, "depth": depth, "ir": ir}
         given = {**files, "box": box, "depth_scale_m": depth_scale_m, "yunet": yunet}
         show(run(PredictConfig.resolve(config, overrides or (), given)), json)
+
+
+@app.command()
+def export(
+    model: ModelDir = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Write a model as ONNX, for devices without torch, and check that both give the same scores."""
+    with needs("mfas export"):
+        from mfas.benchmark.export_run import ExportConfig
+        from mfas.benchmark.export_run import export as run
+
+        show(run(ExportConfig.resolve(config, overrides or (), {"model": model, "out": out})), json)
 
 
 @app.command()

@@ -23,12 +23,13 @@ from mfas.data.dataset import batches
 from mfas.data.manifest import Manifest, read_manifest
 from mfas.errors import InputError
 from mfas.models.store import load_model
+from mfas.weights import default_directory
 
 
 class AdaptConfig(Config):
-    """Configuration of `mfas adapt`."""
+    """Configuration of `mfas adapt`. ``model`` None = the default weights of the package."""
 
-    model: Path
+    model: Path | None = None
     manifest: Path
     out: Path
     method: str = "mfas_danet"
@@ -50,6 +51,11 @@ class AdaptConfig(Config):
             raise ValueError("expected at least one modality to be left")
         return missing
 
+    @property
+    def model_dir(self) -> Path:
+        """Where the model lies; `ModelDirError` when none is given and the package has none."""
+        return self.model or default_directory()
+
 
 def adapt(
     config: AdaptConfig, *, resume: bool = False, progress: Callable[[int, int], None] | None = None
@@ -62,7 +68,7 @@ def adapt(
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    model, card = load_model(config.model)
+    model, card = load_model(config.model_dir)
     manifest = read_manifest(config.manifest)
     manifest = (manifest.filter(split=config.split) if config.split else manifest).in_arrival_order()
     if not len(manifest):
@@ -72,7 +78,7 @@ def adapt(
     run = Progress(config.out, identity(config))
     if resume and run.finished():
         run.clear()
-        return _summary(config, adapter, run)
+        return _summary(config, adapter, run) | card.told()
     run.open(resume)
     if run.cursor:
         load_state(adapter, run.folder, run.identity, prefix=run.prefix)
@@ -80,13 +86,13 @@ def adapt(
     save_state(adapter, config.out, run.identity)
     write_resolved(config, config.out, "adapt", model_sha256=run.identity["model"])
     run.close()
-    return _summary(config, adapter, run)
+    return _summary(config, adapter, run) | card.told()
 
 
 def identity(config: AdaptConfig) -> dict[str, Any]:
     """What a checkpoint belongs to: the resolved configuration and the hashes of model card and manifest."""
     own = config.model_dump(mode="json", exclude={"out", "model", "manifest", "workers", "checkpoint_every"})
-    return {"config": own, "model": sha256(config.model / CARD_FILE), "manifest": sha256(config.manifest)}
+    return {"config": own, "model": sha256(config.model_dir / CARD_FILE), "manifest": sha256(config.manifest)}
 
 
 def _stream(

@@ -1,27 +1,37 @@
-"""`mfas predict`: one capture, files to a decision."""
+"""`mfas predict`: one capture, files to a decision; with torch, or with onnxruntime where there is no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from mfas.card import Card
+from mfas._extras import needs
+from mfas.card import ONNX_FILE, WEIGHTS_FILE, Card
 from mfas.config import Config
 from mfas.core import MODALITIES, CaptureIds, Modality, Outcome, Prediction, format_modalities
 from mfas.data.capture import NoFace, load_capture
-from mfas.data.dataset import collate
 from mfas.data.manifest import Manifest
-from mfas.data.preprocess import Capture, preprocess
-from mfas.errors import InputError
-from mfas.models.store import load_model
+from mfas.data.preprocess import Capture, Planes, preprocess
+from mfas.errors import InputError, MissingExtraError
+from mfas.weights import default_directory
+
+if TYPE_CHECKING:
+    from mfas.export.predictor import OnnxPrediction
+
+Score = Callable[[Planes], "Prediction | OnnxPrediction"]
+"""One capture to what a model says of it, as a batch of one."""
 
 
 class PredictConfig(Config):
-    """Configuration of `mfas predict`. ``box`` is ``x,y,w,h`` in RGB pixels or ``full``; empty = find the face."""
+    """Configuration of `mfas predict`. ``box`` is ``x,y,w,h`` in RGB pixels or ``full``; empty = find the face.
 
-    model: Path
+    ``model`` None = the default weights of the package.
+    """
+
+    model: Path | None = None
     rgb: Path | None = None
     depth: Path | None = None
     ir: Path | None = None
@@ -45,10 +55,11 @@ class PredictConfig(Config):
 def predict(config: PredictConfig) -> dict[str, Any]:
     """Find the face, crop, score, decide at the card's threshold for what is missing; returns a JSON-safe answer.
 
-    ``outcome`` is ``scored`` or ``non_response`` (no face found) with a ``reason``. Raises `ImageError`,
-    `ModelDirError`, `ManifestError` (a malformed box).
+    ``outcome`` is ``scored`` or ``non_response`` (no face found) with a ``reason``; ``notice`` is what the card tells
+    with every answer, if anything. Raises `ImageError`, `ModelDirError` (also when no model is given and the package
+    has none), `ManifestError` (a malformed box), `MissingExtraError`.
     """
-    model, card = load_model(config.model)
+    card, score = _model(config.model or default_directory())
     files = {m: path for m, path in config.files().items() if m in card.modalities}
     if not files:
         raise InputError(f"expected an image the model was trained on ({format_modalities(card.modalities)}), got none")
@@ -57,14 +68,38 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     manifest = Manifest.from_rows([row], Path.cwd())
     capture = load_capture(manifest.row(0), manifest.root, yunet=config.yunet)
     absent = format_modalities(m for m in MODALITIES if m not in files)
-    common = {"model": card.model, "present": format_modalities(files), "missing": absent}
+    common = {"model": card.model, "present": format_modalities(files), "missing": absent, **card.told()}
     if isinstance(capture, NoFace):
         return {"outcome": Outcome.NON_RESPONSE.value, "reason": capture.reason, "score": None, **common}
-    batch = collate([preprocess(capture, card.preprocess)], CaptureIds.anonymous(1), card.preprocess)
-    return {"outcome": Outcome.SCORED.value, **_answer(model.predict(batch), card, absent), **common, **_where(capture)}
+    prediction = score(preprocess(capture, card.preprocess))
+    return {"outcome": Outcome.SCORED.value, **_answer(prediction, card, absent), **_where(capture), **common}
 
 
-def _answer(prediction: Prediction, card: Card, missing: str) -> dict[str, Any]:
+def _model(directory: Path) -> tuple[Card, Score]:
+    """The weights if torch is there to run them, else the exported graph."""
+    exported = (directory / ONNX_FILE).is_file()
+    if exported and not (directory / WEIGHTS_FILE).is_file():
+        return _onnx_model(directory)
+    try:
+        with needs("mfas predict"):
+            from mfas.data.dataset import collate
+            from mfas.models.store import load_model
+    except MissingExtraError:
+        if exported:
+            return _onnx_model(directory)
+        raise
+    model, card = load_model(directory)
+    return card, lambda planes: model.predict(collate([planes], CaptureIds.anonymous(1), card.preprocess))
+
+
+def _onnx_model(directory: Path) -> tuple[Card, Score]:
+    from mfas.export.predictor import OnnxPredictor, stack
+
+    predictor = OnnxPredictor(directory)
+    return predictor.card, lambda planes: predictor.predict(*stack([planes]))
+
+
+def _answer(prediction: Prediction | OnnxPrediction, card: Card, missing: str) -> dict[str, Any]:
     score, threshold = float(prediction.score[0]), card.threshold(missing)
     names = list(enumerate(MODALITIES))
     return {

@@ -13,11 +13,11 @@ import onnxscript  # noqa: F401 - so that a missing extra is told before any wor
 import torch
 
 from mfas._files import atomic_path, make_folder, sha256
-from mfas.card import Card
+from mfas.card import ONNX_FILE, Card
 from mfas.core import MODALITIES, Batch, CaptureIds, Modality
 from mfas.errors import InputError
 from mfas.export.masked import OUTPUTS, MaskedModel
-from mfas.export.predictor import ONNX_FILE, OnnxPredictor
+from mfas.export.predictor import OnnxPredictor
 from mfas.models.contract import FasModel
 
 TOLERANCE = 1e-4

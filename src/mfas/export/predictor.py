@@ -11,11 +11,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mfas.card import Card
+from mfas.card import ONNX_FILE, Card
 from mfas.core import MODALITIES, Modality
 from mfas.errors import InputError, ModelDirError
-
-ONNX_FILE = "model.onnx"
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

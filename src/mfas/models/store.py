@@ -13,6 +13,7 @@ from mfas.card import WEIGHTS_FILE, Card
 from mfas.errors import ModelDirError
 from mfas.models.contract import FasModel
 from mfas.models.registry import create
+from mfas.weights import default_directory
 
 
 def save_model(model: FasModel, card: Card, directory: Path) -> Card:
@@ -38,6 +39,14 @@ def load_model(directory: Path) -> tuple[FasModel, Card]:
         raise ModelDirError(f"{directory / WEIGHTS_FILE} is not a safetensors file: {reason}") from None
     load_tensors(model, tensors, str(directory / WEIGHTS_FILE))
     return model.eval(), card
+
+
+def load_default() -> tuple[FasModel, Card]:
+    """The default weights of the package as `load_model` reads them; `ModelDirError` where there are none.
+
+    They were trained on simulated captures only: read ``card.notice``.
+    """
+    return load_model(default_directory())
 
 
 def load_tensors(model: FasModel, tensors: dict[str, torch.Tensor], origin: str) -> None:

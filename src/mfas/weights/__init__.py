@@ -12,10 +12,12 @@ from mfas.errors import ModelDirError
 
 __all__ = ["default_directory"]
 
+FOLDER = Path(__file__).parent / "default"
+"""Where they lie; a model directory like any other."""
+
 
 def default_directory() -> Path:
     """The model directory inside the package; `ModelDirError` where an installation has none."""
-    folder = Path(__file__).parent / "default"
-    if not (folder / CARD_FILE).is_file():
-        raise ModelDirError("expected --model with a model directory: this installation has no default weights")
-    return folder
+    if not (FOLDER / CARD_FILE).is_file():
+        raise ModelDirError("expected a model directory, given as --model: this installation has no default weights")
+    return FOLDER

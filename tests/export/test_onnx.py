@@ -1,0 +1,104 @@
+"""A model and its ONNX file give the same answers, for any pattern and any number of captures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mfas._files import sha256
+from mfas.card import Card
+from mfas.core import MODALITIES, Modality
+from mfas.errors import InputError, ModelDirError
+from mfas.export.predictor import OnnxPredictor, stack
+from mfas.models.contract import FasModel
+from mfas.models.store import load_model
+from toys import SPEC, batch, every_pattern, tiny_model
+
+NAMES = ("score", "modality_scores", "uncertainty", "reliability", "substituted", "enhanced", "present")
+
+
+def check_parity(model: FasModel, predictor: OnnxPredictor, count: int, spec_size: int) -> None:
+    present = every_pattern().repeat(2, 1)[:count]
+    generator = torch.Generator().manual_seed(count)
+    images = {}
+    for column, modality in enumerate(MODALITIES):
+        shape = (count, SPEC.channels(modality), spec_size, spec_size)
+        images[modality] = torch.randn(shape, generator=generator) * present[:, column].view(-1, 1, 1, 1)
+    some = batch(count, present=present)
+    ours = model.predict(type(some)(images, present, some.ids))
+    theirs = predictor.predict({m: x.numpy() for m, x in images.items()}, present.numpy())
+    assert len(theirs) == count
+    for name in NAMES:
+        assert np.allclose(getattr(ours, name).numpy(), getattr(theirs, name), atol=1e-4, equal_nan=True), name
+
+
+@pytest.fixture(scope="module")
+def fusion(tmp_path_factory: pytest.TempPathFactory) -> tuple[FasModel, Path]:
+    """An untrained `late_fusion` and its exported directory."""
+    pytest.importorskip("onnxscript")
+    from mfas.export.onnx_file import export_onnx
+
+    out = tmp_path_factory.mktemp("late_fusion")
+    model = tiny_model("late_fusion")
+    architecture = model.architecture.model_dump(mode="json")
+    done = export_onnx(model, Card(model="late_fusion", architecture=architecture, preprocess=SPEC), out)
+    assert done.difference < 1e-4
+    return model, out
+
+
+@pytest.mark.parametrize("count", [1, 7, 12])
+def test_late_fusion_and_its_file_agree(count: int, fusion: tuple[FasModel, Path]) -> None:
+    check_parity(fusion[0], OnnxPredictor(fusion[1]), count, SPEC.size)
+
+
+@pytest.mark.parametrize("count", [1, 7, 12])
+def test_mfas_danet_and_its_file_agree(count: int, model_dir: Path, exported: Path) -> None:
+    model, card = load_model(model_dir)
+    check_parity(model, OnnxPredictor(exported), count, card.preprocess.size)
+
+
+def test_an_export_names_no_folder_of_the_machine_that_made_it(exported: Path) -> None:
+    content = (exported / "model.onnx").read_bytes()
+    assert b".py" not in content
+    assert b"site-packages" not in content
+
+
+def test_absent_pixels_are_never_read_and_a_modality_may_be_left_out(exported: Path) -> None:
+    predictor, size = OnnxPredictor(exported), 48
+    rgb = np.random.default_rng(0).normal(size=(2, 3, size, size)).astype(np.float32)
+    present = np.array([[True, False, False]] * 2)
+    plain = predictor.predict({Modality.RGB: rgb}, present)
+    dirty = {Modality.RGB: rgb, Modality.IR: np.full((2, 1, size, size), np.nan, np.float32)}
+    assert np.array_equal(plain.score, predictor.predict(dirty, present).score)
+    images, mask = stack([{Modality.RGB: rgb[0]}, {Modality.RGB: rgb[1]}])
+    assert np.array_equal(predictor.predict(images, mask).score, plain.score)
+
+
+def test_input_that_no_answer_can_be_given_for_is_refused(exported: Path) -> None:
+    predictor = OnnxPredictor(exported)
+    rgb = np.zeros((1, 3, 48, 48), np.float32)
+    with pytest.raises(InputError, match="at least one modality"):
+        predictor.predict({Modality.RGB: rgb}, np.zeros((1, 3), bool))
+    with pytest.raises(InputError, match="depth images, got none"):
+        predictor.predict({Modality.RGB: rgb}, np.array([[True, True, False]]))
+    with pytest.raises(InputError, match="finite rgb"):
+        predictor.predict({Modality.RGB: rgb + np.nan}, np.array([[True, False, False]]))
+    with pytest.raises(InputError, match=r"rgb as float32 \(1, 3, 48, 48\)"):
+        predictor.predict({Modality.RGB: rgb[..., :40]}, np.array([[True, False, False]]))
+
+
+def test_a_directory_without_a_sound_graph_is_refused(model_dir: Path, exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelDirError, match="mfas export writes one"):
+        OnnxPredictor(model_dir)
+    (tmp_path / "model.onnx").write_bytes((exported / "model.onnx").read_bytes()[:-1] + b"\0")
+    (tmp_path / "card.json").write_text((exported / "card.json").read_text())
+    with pytest.raises(ModelDirError, match="does not match its card"):
+        OnnxPredictor(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"not a graph")
+    digest = {"model.onnx": sha256(tmp_path / "model.onnx")}
+    Card.read(tmp_path, verify=False).model_copy(update={"files": digest}).write(tmp_path)
+    with pytest.raises(ModelDirError, match="not a model onnxruntime can run"):
+        OnnxPredictor(tmp_path)
