@@ -27,7 +27,7 @@ from mfas.benchmark.training_run import TrainConfig, train
 from mfas.card import CARD_FILE, ONNX_FILE, WEIGHTS_FILE, Card, Preprocess
 from mfas.core import Batch
 from mfas.data.dataset import CachedTensors
-from mfas.data.manifest import Manifest, read_manifest, write_manifest
+from mfas.data.manifest import Manifest, read_manifest, rebase, write_manifest
 from mfas.export.onnx_file import export_onnx
 from mfas.metrics import auc
 from mfas.models.contract import FasModel
@@ -135,15 +135,13 @@ def _simulated(name: str, given: argparse.Namespace, count: int, subjects: int) 
 
 def _by_site(given: argparse.Namespace, learn: list[str], held_out: list[str], path: Path) -> None:
     """One manifest in which the split is the site's: all people of a site learn, or all of them validate."""
-    parts = []
+    tables = []
     for split, names in (("train", learn), ("validation", held_out)):
         joined = read_sources([_folder(given, name) / "manifest.parquet" for name in names], require_labels=True)
-        at = joined.table.column_names.index("split")
-        parts.append(
-            Manifest(joined.table.set_column(at, "split", pa.array([split] * len(joined), pa.string())), joined.root)
-        )
-    tables = [part.table for part in parts]
-    both = Manifest.from_table(pa.concat_tables(tables), parts[0].root, require_labels=True)
+        table = rebase(joined, given.out).table
+        at = table.column_names.index("split")
+        tables.append(table.set_column(at, "split", pa.array([split] * len(joined), pa.string())))
+    both = Manifest.from_table(pa.concat_tables(tables).combine_chunks(), given.out, require_labels=True)
     write_manifest(both, path)
 
 

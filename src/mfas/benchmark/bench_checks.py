@@ -15,7 +15,7 @@ from mfas.benchmark.bench_rows import SiteRows, check_roles, restrict, stream_co
 from mfas.benchmark.stream import compose
 from mfas.benchmark.training_run import TrainConfig
 from mfas.card import CARD_FILE, Card
-from mfas.config import Config, read_yaml
+from mfas.config import Config, parse, read_yaml
 from mfas.core import MISSING_PATTERNS
 from mfas.data.manifest import read_manifest
 from mfas.errors import ConfigError
@@ -65,7 +65,10 @@ def check_trained(training: TrainConfig, sources: tuple[str, ...]) -> Card:
     """The card of a model that is already there. Raises `ConfigError` when it was trained otherwise."""
     card = Card.read(training.out)
     wanted = _flat(training.model_dump(mode="json", exclude=set(NOT_COMPARED)))
-    found = _flat({k: v for k, v in card.training.get("config", {}).items() if k not in NOT_COMPARED})
+    recorded = {**card.training.get("config", {}), "manifest": training.manifest, "out": training.out}
+    # a key younger than the model had its default then
+    old = parse(TrainConfig, recorded, str(training.out))
+    found = _flat(old.model_dump(mode="json", exclude=set(NOT_COMPARED)))
     for key in sorted({*wanted, *found}):
         if wanted.get(key) != found.get(key):
             raise ConfigError(
