@@ -5,9 +5,7 @@ What the paper says and what is ours: `docs/methods/mfas_danet.md`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from time import perf_counter
-from typing import Any
 
 import torch
 from pydantic import Field, model_validator
@@ -17,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from mfas.adaptation.contract import Adapter, AdapterState, StepReport
 from mfas.adaptation.frozen import FrozenUpper
 from mfas.adaptation.gate import Gate, GateSettings, Verdict
+from mfas.adaptation.live import LiveAdam, LiveTensors, check_facts, finite
 from mfas.adaptation.memory import Memory
 from mfas.adaptation.registry import register
 from mfas.adaptation.surface import Surface, surface_names
@@ -24,7 +23,6 @@ from mfas.adaptation.weight import AdaptiveWeight, WeightSettings
 from mfas.card import Card
 from mfas.config import Config
 from mfas.core import Batch, Label, Modality, Prediction
-from mfas.errors import StateError
 from mfas.models.contract import FasModel, Maps, check_batch, random_present, to_prediction
 
 
@@ -41,6 +39,7 @@ class MfasDanetSettings(Config):
     per_presentation: int = Field(2, ge=1)
     per_subject: int = Field(6, ge=1)
     anchor: float = Field(0.01, ge=0, lt=1, description="pull towards the source per update")
+    radius: float | None = Field(None, gt=0, description="largest drift; None = no limit")
     weight_heads: float = Field(0.5, ge=0)
     weight_partial: float = Field(0.0, ge=0)
     gate: GateSettings = GateSettings()
@@ -64,10 +63,9 @@ class MfasDanetAdapter(Adapter):
         self.seed = seed
         self._model = model.eval().requires_grad_(False)
         self.adapted_parameters = surface_names(model, settings.surface, settings.extra_layers)
-        own = dict(model.named_parameters())
-        self._live = {name: own[name] for name in sorted(self.adapted_parameters)}
-        self._source = {name: value.detach().clone() for name, value in self._live.items()}
-        self._frozen = FrozenUpper(model, self._source)
+        self._live = LiveTensors(model, self.adapted_parameters)
+        self._optimiser = LiveAdam(self._live, settings.learning_rate)
+        self._frozen = FrozenUpper(model, self._live.source)
         self._gate = Gate(settings.gate, card)
         self._memory = Memory(settings.capacity, settings.per_presentation, settings.per_subject)
         self._weight = AdaptiveWeight(settings.weight)
@@ -103,10 +101,8 @@ class MfasDanetAdapter(Adapter):
 
     def reset(self) -> None:
         """See `Adapter.reset`."""
-        with torch.no_grad():
-            for name, value in self._live.items():
-                value.copy_(self._source[name])
-        self._optimiser = torch.optim.Adam(list(self._live.values()), lr=self.settings.learning_rate)
+        self._live.restore()
+        self._optimiser.reset()
         self._memory.clear()
         self._weight.clear()
         self._step, self._updates, self._pending = 0, 0, 0
@@ -119,8 +115,7 @@ class MfasDanetAdapter(Adapter):
     def state(self) -> AdapterState:
         """See `Adapter.state`."""
         tensors, owners = self._memory.state()
-        tensors |= {f"live.{name}": value.detach().clone() for name, value in self._live.items()}
-        tensors |= _optimiser_tensors(self._optimiser, list(self._live))
+        tensors |= self._live.state() | self._optimiser.state()
         facts = {
             "method": self.name,
             "settings": self.settings.model_dump(mode="json"),
@@ -136,18 +131,11 @@ class MfasDanetAdapter(Adapter):
     def load_state(self, state: AdapterState) -> None:
         """See `Adapter.load_state`."""
         facts = state.facts
-        for key, own in (("method", self.name), ("settings", self.settings.model_dump(mode="json"))):
-            if facts.get(key) != own:
-                raise StateError(f"expected a state with {key} {own}, got {facts.get(key)}")
-        for name, value in self._live.items():
-            found = state.tensors.get(f"live.{name}")
-            if found is None or found.shape != value.shape:
-                raise StateError(f"expected '{name}' as {tuple(value.shape)} in the state, found another shape or none")
+        check_facts(facts, method=self.name, settings=self.settings.model_dump(mode="json"))
+        self._live.check(state.tensors)
         self.reset()
-        with torch.no_grad():
-            for name, value in self._live.items():
-                value.copy_(state.tensors[f"live.{name}"])
-        _load_optimiser(self._optimiser, list(self._live), state.tensors)
+        self._live.load(state.tensors)
+        self._optimiser.load(state.tensors)
         self._memory.load(state.tensors, facts["memory"])
         self._weight.load(facts["weight"])
         self._step, self._updates, self._pending = facts["step"], facts["updates"], facts["pending"]
@@ -177,20 +165,17 @@ class MfasDanetAdapter(Adapter):
     def _update(self) -> tuple[float | None, float, str | None]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self._updates)
         maps, present, target = self._memory.draw(self.settings.batch_per_class, generator)
-        for value in self._live.values():
-            value.requires_grad_(True)
-        try:
-            with torch.enable_grad():
-                loss = self._loss(maps, present, target, generator)
-                gradients = torch.autograd.grad(loss, list(self._live.values()), allow_unused=True)
-        finally:
-            for value in self._live.values():
-                value.requires_grad_(False)
+        with self._live.differentiable():
+            loss = self._loss(maps, present, target, generator)
+            gradients = torch.autograd.grad(loss, list(self._live.values.values()), allow_unused=True)
         amount = float(loss.detach())
-        if amount != amount or not all(bool(torch.isfinite(g).all()) for g in gradients if g is not None):
+        if not finite(amount, gradients):
             return None, self._weight.value, "loss or gradient not finite"
         weight = self._weight.observe_loss(amount)
-        self._move(gradients, weight)
+        self._optimiser.step(gradients, weight)
+        self._live.pull(self.settings.anchor)
+        if self.settings.radius is not None:
+            self._live.project(self.settings.radius)
         self._updates += 1
         self._pending = 0
         return amount, weight, None
@@ -208,17 +193,6 @@ class MfasDanetAdapter(Adapter):
             partial = self._model.upper(maps, random_present(present, generator, keep_all=0.0))
             loss = loss + s.weight_partial * (share * bce(partial.logit, target, reduction="none")).sum()
         return loss
-
-    @torch.no_grad()
-    def _move(self, gradients: tuple[Tensor | None, ...], weight: float) -> None:
-        """One Adam step; the weight multiplies the step, since Adam undoes any scaling of the loss."""
-        for value, gradient in zip(self._live.values(), gradients, strict=True):
-            value.grad = gradient
-        self._optimiser.param_groups[0]["lr"] = self.settings.learning_rate * weight
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        for name, value in self._live.items():
-            value.lerp_(self._source[name], self.settings.anchor)
 
     def _report(
         self,
@@ -246,30 +220,6 @@ class MfasDanetAdapter(Adapter):
             loss=loss,
             loss_weight=weight,
             signals=dict(self._weight.signals),
-            drift=self._drift(),
+            drift=self._live.drift(),
             seconds=seconds,
         )
-
-    def _drift(self) -> float:
-        """Root mean square distance of the moved parameters from the source."""
-        square = sum(float((v - self._source[n]).square().sum()) for n, v in self._live.items())
-        count = sum(v.numel() for v in self._live.values())
-        return float((square / count) ** 0.5)
-
-
-def _optimiser_tensors(optimiser: torch.optim.Adam, names: list[str]) -> dict[str, Tensor]:
-    out: dict[str, Tensor] = {}
-    for name, value in zip(names, optimiser.param_groups[0]["params"], strict=True):
-        for key, tensor in optimiser.state.get(value, {}).items():
-            out[f"optimiser.{key}.{name}"] = tensor.detach().clone()
-    return out
-
-
-def _load_optimiser(optimiser: torch.optim.Adam, names: list[str], tensors: Mapping[str, Tensor]) -> None:
-    for name, value in zip(names, optimiser.param_groups[0]["params"], strict=True):
-        state: dict[str, Any] = {}
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            if f"optimiser.{key}.{name}" in tensors:
-                state[key] = tensors[f"optimiser.{key}.{name}"].clone()
-        if state:
-            optimiser.state[value] = state

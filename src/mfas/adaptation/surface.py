@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 from torch import nn
 
@@ -13,6 +14,8 @@ from mfas.models.contract import FasModel
 
 Surface = Literal["norm", "upper"]
 """``norm``: scale and shift of the normalisation layers of the upper parts; ``upper``: everything there."""
+
+_NORMS = (nn.GroupNorm, nn.LayerNorm)
 
 
 def surface_names(model: FasModel, surface: Surface, extra: Iterable[str] = ()) -> frozenset[str]:
@@ -25,7 +28,7 @@ def surface_names(model: FasModel, surface: Surface, extra: Iterable[str] = ()) 
     for modality in MODALITIES:
         for root in model.upper_modules(modality):
             for module in root.modules():
-                if surface == "upper" or isinstance(module, (nn.GroupNorm, nn.LayerNorm)):
+                if surface == "upper" or isinstance(module, _NORMS):
                     chosen.update(names[id(p)] for p in module.parameters(recurse=False))
     if not chosen:
         raise ConfigError(f"model '{model.name}' has no parameters on the surface '{surface}'")
@@ -35,3 +38,31 @@ def surface_names(model: FasModel, surface: Surface, extra: Iterable[str] = ()) 
             raise ConfigError(f"model '{model.name}' has no layer '{part}' to adapt")
         chosen |= found
     return frozenset(chosen)
+
+
+def norm_names(model: FasModel) -> frozenset[str]:
+    """Scale and shift of every normalisation layer of the model, lower parts and extractors included."""
+    chosen = {
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        if isinstance(module, _NORMS)
+        for name, _ in module.named_parameters(recurse=False)
+    }
+    if not chosen:
+        raise ConfigError(f"model '{model.name}' has no normalisation layer to adapt")
+    return frozenset(chosen)
+
+
+@contextmanager
+def contiguous_norms(model: FasModel) -> Iterator[None]:
+    """Inside, GroupNorm sees contiguous maps: its backward pass on small channels-last maps crashes torch 2.13."""
+
+    def contiguous(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (inputs[0].contiguous(), *inputs[1:])
+
+    hooks = [m.register_forward_pre_hook(contiguous) for m in model.modules() if isinstance(m, nn.GroupNorm)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
