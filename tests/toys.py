@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
+from mfas.adaptation.guards.labelled import LabelledSet
 from mfas.card import Card, Preprocess
-from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, CaptureIds
-from mfas.models.contract import FasModel
+from mfas.config import Config
+from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, CaptureIds, Label, Modality
+from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
 from mfas.models.registry import create
 
 SPEC = Preprocess(size=32)
@@ -58,8 +64,6 @@ def every_pattern() -> torch.Tensor:
 
 def trained(name: str = "mfas_danet", steps: int = 60, seed: int = 0) -> FasModel:
     """A tiny model that tells the toy classes apart."""
-    from mfas.models.contract import LossStep
-
     model = tiny_model(name, seed).train()
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     generator = torch.Generator().manual_seed(seed)
@@ -69,3 +73,74 @@ def trained(name: str = "mfas_danet", steps: int = 60, seed: int = 0) -> FasMode
         loss.backward()
         optimiser.step()
     return model.eval()
+
+
+def labelled(batches: Sequence[Batch], targets: Sequence[Tensor], threshold: float = 0.5) -> LabelledSet:
+    """A guard's labelled set; attacks of two species in turn."""
+    genuine = torch.cat(list(targets)).tolist()
+    species = ("print_flat", "replay_lcd")
+    return LabelledSet(
+        batches=tuple(batches),
+        labels=tuple(Label.BONA_FIDE if one else Label.ATTACK for one in genuine),
+        species=tuple("" if one else species[i % 4 // 2] for i, one in enumerate(genuine)),
+        threshold=threshold,
+        digest="toy",
+    )
+
+
+def toy_canary(manifest: Path) -> LabelledSet:
+    """What stands in for reading ``manifest``: sixteen captures of the toy classes."""
+    assert manifest == Path("canary.csv")
+    return labelled([batch(8, seed=70), batch(8, seed=71)], [target_of(8)] * 2)
+
+
+class Micro(FasModel):
+    """A network of one LayerNorm for all modalities, for thousands of steps: the sign of the images' mean decides.
+
+    Heads and fused score give logits of about 8 with that sign; images of mean 0 give 0, which no gate accepts.
+    """
+
+    name = "micro"
+
+    def __init__(self) -> None:
+        super().__init__(SPEC, Config())
+        self.norm = nn.LayerNorm(2)
+
+    def lower(self, batch: Batch) -> Maps:
+        """Mean and its negative, ``[B, 2, 1, 1]``."""
+        means = {m: images.mean(dim=(1, 2, 3)) for m, images in batch.images.items()}
+        return {m: torch.stack([x, -x], dim=1)[:, :, None, None] for m, x in means.items()}
+
+    def upper(self, maps: Maps, present: Tensor) -> ModelOutput:
+        """Differences of the normalised means."""
+        zero = torch.zeros(present.shape[0], 2)
+        stacked = torch.stack([maps[m].flatten(1) if m in maps else zero for m in MODALITIES], dim=1)
+        features = self.norm(stacked)
+        logits = 4 * (features[:, :, 0] - features[:, :, 1]) * present
+        return ModelOutput(
+            logit=logits.sum(dim=1) / present.sum(dim=1),
+            modality_logits=logits,
+            features=dict(zip(MODALITIES, features.unbind(1), strict=True)),
+            complements={},
+            present=present,
+            substituted=~present,
+            enhanced=torch.zeros(present.shape),
+        )
+
+    def upper_modules(self, modality: Modality) -> list[nn.Module]:
+        """The same norm for every modality."""
+        del modality
+        return [self.norm]
+
+    def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
+        """It is never trained."""
+        del batch, target, step
+        raise AssertionError
+
+
+def micro_batch(*levels: float) -> Batch:
+    """One RGB and depth capture per level; images are constant."""
+    some = batch(len(levels), present=torch.tensor([[True, True, False]]).expand(len(levels), 3))
+    flat = torch.tensor(levels).view(-1, 1, 1, 1)
+    images = {m: flat.expand(-1, SPEC.channels(m), 2, 2).contiguous() for m in MODALITIES[:2]}
+    return Batch(images, some.present, some.ids)

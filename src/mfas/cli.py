@@ -159,7 +159,7 @@ def train(
 def adapt(
     model: ModelDir = None,
     manifest: Annotated[Path | None, typer.Option("--manifest", help="Target manifest; labels are not needed.")] = None,
-    method: Annotated[str | None, typer.Option("--method", help="Method, such as mfas_danet or source.")] = None,
+    method: Annotated[str | None, typer.Option("--method", help="Method, such as mfas_danet+anchor.")] = None,
     missing: Missing = None,
     out: Out = None,
     seed: Seed = None,
@@ -182,6 +182,7 @@ def adapt(
 @app.command()
 def predict(
     model: ModelDir = None,
+    delta: Annotated[Path | None, typer.Option("--delta", help="Folder of a state adapted from --model.")] = None,
     rgb: Annotated[Path | None, typer.Option("--rgb", help="RGB image.")] = None,
     depth: Annotated[Path | None, typer.Option("--depth", help="16-bit depth image.")] = None,
     ir: Annotated[Path | None, typer.Option("--ir", help="Near-infrared image.")] = None,
@@ -200,7 +201,7 @@ def predict(
         from mfas.benchmark.prediction_run import PredictConfig
         from mfas.benchmark.prediction_run import predict as run
 
-        files = {"model": model, "rgb": rgb, "depth": depth, "ir": ir}
+        files = {"model": model, "delta": delta, "rgb": rgb, "depth": depth, "ir": ir}
         given = {**files, "box": box, "depth_scale_m": depth_scale_m, "yunet": yunet}
         show(run(PredictConfig.resolve(config, overrides or (), given)), json)
 

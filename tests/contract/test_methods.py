@@ -1,20 +1,38 @@
-"""One suite over every registered adaptation method: the promises of `mfas.adaptation.contract.Adapter`."""
+"""One suite over every registered adaptation method, and over guarded ones: the promises of `Adapter`."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from mfas.adaptation import registry
 from mfas.adaptation.contract import Adapter, StepReport
+from mfas.adaptation.live import drift_bound
+from mfas.adaptation.mfas_danet import MfasDanetAdapter
 from mfas.adaptation.saving import load_state, save_state
-from mfas.core import Batch, CaptureIds, Modality
+from mfas.core import MODALITIES, Batch, CaptureIds
 from mfas.errors import ConfigError, InputError, StateError
 from mfas.models.contract import FasModel
-from toys import batch, card, every_pattern, tiny_model, trained
+from toys import Micro, batch, card, every_pattern, micro_batch, tiny_model, toy_canary, trained
+
+GUARDED = ("mfas_danet+anchor", "mfas_danet+canary")
+CANARY: dict[str, Any] = {"manifest": "canary.csv"}
+QUICK: dict[str, Any] = {
+    "update_every": 1,
+    "min_per_class": 1,
+    "batch_per_class": 1,
+    "capacity": 1,
+    "per_presentation": 10**6,
+    "per_subject": 10**6,
+}
+"""`mfas_danet` makes an update on every pair of `micro_batch`."""
+NOTHING_PASSES: dict[str, Any] = {"gate": {"max_entropy_fraction": 1e-9, "seen_by_two": None, "min_vote": 0.999999}}
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +40,24 @@ def source() -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in trained().state_dict().items()}
 
 
-@pytest.fixture(params=registry.names())
+@pytest.fixture(params=(*registry.names(), *GUARDED))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def make(name: str, source: dict[str, torch.Tensor], seed: int = 0) -> Adapter:
+def wrap(name: str, model: FasModel, own: dict[str, Any] | None = None, seed: int = 0) -> Adapter:
+    """``model`` in ``name``; ``own`` are settings of the method in it."""
+    method, *guards = name.split("+")
+    settings = own or {}
+    if guards:
+        settings = {method: settings, **({"canary": CANARY} if "canary" in guards else {})}
+    return registry.create(name, model, card(), settings, seed, toy_canary)
+
+
+def make(name: str, source: dict[str, torch.Tensor], own: dict[str, Any] | None = None) -> Adapter:
     model: FasModel = tiny_model()
     model.load_state_dict(source)
-    return registry.create(name, model, card(), {}, seed)
+    return wrap(name, model, own)
 
 
 def stream(count: int, size: int = 10, first: int = 0) -> list[Batch]:
@@ -43,6 +70,13 @@ def snapshot(model: FasModel) -> dict[str, torch.Tensor]:
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def everything(adapter: Adapter) -> tuple[dict[str, torch.Tensor], Any]:
+    """All that is mutable: every tensor of the model and of the state, and the facts."""
+    state = adapter.state()
+    weights = {f"model.{k}": v for k, v in snapshot(adapter.model).items()}
+    return weights | dict(state.tensors), state.facts
 
 
 def test_prediction_is_from_before_the_update(name: str, source: dict[str, torch.Tensor]) -> None:
@@ -84,6 +118,61 @@ def test_reset_is_exact_and_forgets_everything(name: str, source: dict[str, torc
     assert same(snapshot(adapter.model), source)
     again = [adapter.step(some)[0].score for some in stream(20)]
     assert all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["skipped", "made"])
+def test_reset_is_exact_however_long_the_stream(name: str, kind: str) -> None:
+    """10,000 steps without an update and 10,000 updates for `mfas_danet` (on stored evidence), 200 for the others."""
+    adapter = wrap(name, Micro(), QUICK if name.startswith("mfas_danet") else None)
+    before, facts = everything(adapter)
+    some = micro_batch(0.0) if kind == "skipped" else micro_batch(1.0, -1.0)
+    rounds = 10_000 if name == "mfas_danet" and kind == "skipped" else 200
+    updates = sum(adapter.step(some)[1].updated for _ in range(rounds))
+    if isinstance(adapter, MfasDanetAdapter) and kind == "made":
+        updates += sum(adapter._update()[2] is None for _ in range(9_800))
+        assert updates == 10_000
+    if name.startswith("mfas_danet"):
+        assert updates == 0 if kind == "skipped" else updates
+    adapter.reset()
+    after, facts_after = everything(adapter)
+    assert same(before, after)
+    assert facts == facts_after
+
+
+@pytest.mark.parametrize("name", ["source", "mfas_danet", *GUARDED, "mfas_danet+anchor+canary+recovery"])
+def test_a_gate_that_accepts_nothing_leaves_the_bare_model(name: str, source: dict[str, torch.Tensor]) -> None:
+    bare = tiny_model()
+    bare.load_state_dict(source)
+    adapter = make(name, source, NOTHING_PASSES if name != "source" else None)
+    for some in stream(20):
+        prediction, report = adapter.step(some)
+        assert not report.updated
+        assert torch.equal(prediction.score, bare.predict(some).score)
+    assert same(snapshot(adapter.model), source)
+
+
+@pytest.mark.parametrize(
+    ("name", "anchor", "radius", "largest"),
+    [
+        ("mfas_danet", 0.05, None, drift_bound(2e-2, 0.05, None)),
+        ("mfas_danet", 0.0, 0.05, 0.05),
+        ("mfas_danet+anchor", 0.0, None, 0.1),
+    ],
+)
+def test_drift_stays_in_its_bound_under_maximal_gradients(
+    name: str, anchor: float, radius: float | None, largest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss that asks for the same direction for ever, as hard as it can; the bound is also nearly reached."""
+
+    def one_way(self: MfasDanetAdapter, *_: object) -> Tensor:
+        return 1e6 * torch.stack([value.sum() for value in self._live.values.values()]).sum()
+
+    monkeypatch.setattr(MfasDanetAdapter, "_loss", one_way)
+    steady = {"loss_jump": 0.0, "flip_rate": 0.0, "mean_uncertainty": 0.0}
+    adapter = wrap(name, Micro(), {**QUICK, "anchor": anchor, "radius": radius, "weight": steady})
+    drifts = [adapter.step(micro_batch(1.0, -1.0))[1].drift for _ in range(150)]
+    assert max(drifts) <= largest * (1 + 1e-5)
+    assert drifts[-1] > 0.95 * largest
 
 
 def test_a_stream_can_be_stopped_and_resumed_exactly(
@@ -141,13 +230,16 @@ def test_bad_pixels_leave_the_state_alone(name: str, source: dict[str, torch.Ten
     adapter = make(name, source)
     for some in stream(8):
         adapter.step(some)
-    weights, facts = snapshot(adapter.model), adapter.state().facts
-    bad = batch(4)
-    bad.images[Modality.DEPTH][0, 0, 0, 0] = float("nan")
-    with pytest.raises(InputError, match="finite depth"):
-        adapter.step(bad)
-    assert same(weights, snapshot(adapter.model))
-    assert adapter.state().facts == facts
+    tensors, facts = everything(adapter)
+    for modality in MODALITIES:
+        for value in ("nan", "inf", "-inf"):
+            bad = batch(4)
+            bad.images[modality][2, 0, 5, 7] = float(value)
+            with pytest.raises(InputError, match=f"finite {modality}"):
+                adapter.step(bad)
+    after, facts_after = everything(adapter)
+    assert same(tensors, after)
+    assert facts == facts_after
 
 
 def test_labels_cannot_reach_an_adapter() -> None:
@@ -157,8 +249,25 @@ def test_labels_cannot_reach_an_adapter() -> None:
     assert "pseudo_labels" in {f.name for f in fields(StepReport)}
 
 
-def test_unknown_names_are_refused(source: dict[str, torch.Tensor]) -> None:
-    with pytest.raises(ConfigError, match="no_such_method"):
-        make("no_such_method", source)
-    with pytest.raises(ConfigError, match="no_such_key"):
-        registry.create("mfas_danet", tiny_model(), card(), {"no_such_key": 1})
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("no_such_method", {}, "mfas_danet, source, tent, got 'no_such_method'"),
+        ("anchor", {}, "expected a method out of"),
+        ("mfas_danet+no_such_guard", {}, "anchor, canary, recovery, got 'no_such_guard'"),
+        ("mfas_danet+anchor+anchor", {}, "'anchor' twice"),
+        ("mfas_danet", {"no_such_key": 1}, "no_such_key"),
+        ("mfas_danet+anchor", {"radius": 1.0}, "mfas_danet, anchor, got 'radius'"),
+        ("mfas_danet+anchor", {"anchor": 0.5}, "mapping of keys for 'anchor'"),
+        ("mfas_danet+anchor", {"anchor": {"pull": 1.5}}, "settings of anchor: 'pull'"),
+        ("mfas_danet+anchor", {"anchor": {"pull": 0, "radius": None}}, "pull above 0 or a radius"),
+        ("mfas_danet+anchor", {"mfas_danet": {"gate": {"min_vote": 1.5}}}, "gate.min_vote"),
+        ("mfas_danet+anchor", {"mfas_danet": {"capacity": 4}}, "capacity of at least"),
+        ("mfas_danet+anchor", {"mfas_danet": {"extra_layers": ["no_such_layer"]}}, "no_such_layer"),
+        ("mfas_danet+canary", {}, "value for 'manifest'"),
+        ("mfas_danet+canary", {"canary": CANARY}, "way to read the labelled captures of canary.csv"),
+    ],
+)
+def test_bad_configuration_is_refused_by_name(name: str, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        registry.create(name, tiny_model(), card(), settings)

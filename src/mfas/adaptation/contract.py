@@ -25,7 +25,8 @@ class StepReport:
 
     ``accepted_ids`` and ``pseudo_labels`` (`Label` values) are the captures that passed the gate *before* quotas;
     ``queued`` how many entered the memory. ``loss`` is None without an update; ``loss_weight`` in [0, 1] multiplies the
-    step. ``signals`` name what moved the weight. ``skipped_reason`` is None exactly when weights were updated.
+    step. ``signals`` name what moved the weight, or what a guard measured. ``skipped_reason`` is None exactly when an
+    update was made and stood; ``guard`` says what guards did besides (a pull home may move weights without an update).
     """
 
     step: int
@@ -63,7 +64,7 @@ class Adapter(ABC):
 
     name: ClassVar[str] = ""
     Settings: ClassVar[type[Config]] = Config
-    batch_independent: ClassVar[bool] = True
+    batch_independent: bool = True
 
     adapted_parameters: frozenset[str]
     """Names in the model's ``state_dict`` that may ever change."""

@@ -6,7 +6,7 @@ Also the two devices that keep them near the source, `LiveTensors.pull` and `Liv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import Any
@@ -35,6 +35,7 @@ class LiveTensors:
         for name, value in self.values.items():
             value.copy_(self.source[name])
 
+    @torch.no_grad()
     def drift(self) -> float:
         """Root mean square distance from the source; 0 when nothing can move."""
         square = sum(float((v - self.source[n]).square().sum()) for n, v in self.values.items())

@@ -1,14 +1,22 @@
-"""Methods by name. A new method is one new file in this folder with ``@register("name")`` on its class."""
+"""Methods and guards by name. A new one is one new file below this folder with ``@register("name")`` on its class.
+
+Names compose left to right: ``mfas_danet+anchor+canary`` is the canary around the anchor around the method. The
+settings of a composed name are a mapping by part, ``{"mfas_danet": {...}, "anchor": {...}}``; those of a plain method
+are flat.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import mfas.adaptation
 from mfas.adaptation.contract import Adapter
+from mfas.adaptation.guards.base import Guard
+from mfas.adaptation.guards.labelled import LoadLabelled
 from mfas.card import Card
 from mfas.config import Config, parse
 from mfas.errors import ConfigError
@@ -25,15 +33,16 @@ class AdapterClass(Protocol):
 
 
 AdapterT = TypeVar("AdapterT", bound=type[Adapter])
-_REGISTRY: dict[str, Any] = {}
+_METHODS: dict[str, Any] = {}
+_GUARDS: dict[str, Any] = {}
 
 
 def register(name: str) -> Callable[[AdapterT], AdapterT]:
-    """Class decorator that puts a method on the registry under ``name``."""
+    """Class decorator that puts a method, or a guard, on the registry under ``name``."""
 
     def add(cls: AdapterT) -> AdapterT:
         cls.name = name
-        _REGISTRY[name] = cls
+        (_GUARDS if issubclass(cls, Guard) else _METHODS)[name] = cls
         return cls
 
     return add
@@ -42,25 +51,70 @@ def register(name: str) -> Callable[[AdapterT], AdapterT]:
 def names() -> tuple[str, ...]:
     """Every registered method, sorted."""
     _discover()
-    return tuple(sorted(_REGISTRY))
+    return tuple(sorted(_METHODS))
+
+
+def guard_names() -> tuple[str, ...]:
+    """Every registered guard, sorted."""
+    _discover()
+    return tuple(sorted(_GUARDS))
 
 
 def method_class(name: str) -> AdapterClass:
-    """The class behind ``name``; `ConfigError` lists what there is."""
-    _discover()
-    if name not in _REGISTRY:
-        raise ConfigError(f"expected a method out of {', '.join(sorted(_REGISTRY))}, got '{name}'")
-    cls: AdapterClass = _REGISTRY[name]
+    """The class behind a method's ``name``; `ConfigError` lists what there is."""
+    if name not in names():
+        raise ConfigError(f"expected a method out of {', '.join(names())}, got '{name}'")
+    cls: AdapterClass = _METHODS[name]
     return cls
 
 
-def create(name: str, model: FasModel, card: Card, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Adapter:
-    """Wrap ``model`` in the method ``name``; unknown names and settings are refused by name."""
-    cls = method_class(name)
-    return cls(model, card, parse(cls.Settings, settings or {}, f"settings of {name}"), seed)
+def parse_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Config]:
+    """Settings of every part of a plain or composed ``name``, method first; `ConfigError` names what is wrong."""
+    method, *guards = name.split("+")
+    classes: dict[str, Any] = {method: method_class(method)}
+    for guard in guards:
+        if guard not in guard_names():
+            raise ConfigError(f"{name}: expected a guard out of {', '.join(guard_names())}, got '{guard}'")
+        if guard in classes:
+            raise ConfigError(f"{name}: expected every guard once, got '{guard}' twice")
+        classes[guard] = _GUARDS[guard]
+    if not guards:
+        return {method: parse(classes[method].Settings, settings, f"settings of {method}")}
+    for part, given in settings.items():
+        if part not in classes:
+            raise ConfigError(f"settings of {name}: expected parts out of {', '.join(classes)}, got '{part}'")
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"settings of {name}: expected a mapping of keys for '{part}', got {given!r}")
+    return {part: parse(cls.Settings, settings.get(part, {}), f"settings of {part}") for part, cls in classes.items()}
+
+
+def create(
+    name: str,
+    model: FasModel,
+    card: Card,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    load: LoadLabelled | None = None,
+) -> Adapter:
+    """Wrap ``model`` in the method and guards of ``name``; unknown names and settings are refused by name.
+
+    ``load`` reads the labelled captures that a guard's settings name (a canary's ``manifest``); without it such a
+    guard is refused.
+    """
+    parsed = iter(parse_settings(name, settings or {}).items())
+    method, own = next(parsed)
+    adapter = method_class(method)(model, card, own, seed)
+    for guard, own in parsed:
+        cls = _GUARDS[guard]
+        adapter = cls(adapter, own, load or _nothing) if cls.needs_labelled else cls(adapter, own)
+    return adapter
+
+
+def _nothing(manifest: Path) -> NoReturn:
+    raise ConfigError(f"expected a way to read the labelled captures of {manifest}, got none")
 
 
 def _discover() -> None:
-    for module in pkgutil.iter_modules(mfas.adaptation.__path__):
-        if module.name not in {"registry", "contract"}:
-            importlib.import_module(f"mfas.adaptation.{module.name}")
+    for module in pkgutil.walk_packages(mfas.adaptation.__path__, "mfas.adaptation."):
+        if module.name != __name__:
+            importlib.import_module(module.name)

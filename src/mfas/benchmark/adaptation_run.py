@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,6 +15,7 @@ from mfas._files import make_folder, sha256
 from mfas.adaptation.contract import Adapter, StepReport
 from mfas.adaptation.registry import create
 from mfas.adaptation.saving import load_state, save_state
+from mfas.benchmark.labelled_run import read_labelled
 from mfas.benchmark.progress import Progress
 from mfas.benchmark.rows import ScoreRows
 from mfas.card import CARD_FILE, Card
@@ -73,7 +75,8 @@ def adapt(
     manifest = (manifest.filter(split=config.split) if config.split else manifest).in_arrival_order()
     if not len(manifest):
         raise InputError(f"expected captures in {config.manifest}, got none (split {config.split or 'any'})")
-    adapter = create(config.method, model, card, config.settings, config.seed)
+    known = partial(read_labelled, stream=manifest, card=card, missing=config.missing, yunet=config.yunet)
+    adapter = create(config.method, model, card, config.settings, config.seed, known)
     make_folder(config.out)
     run = Progress(config.out, identity(config))
     if resume and run.finished():
@@ -90,9 +93,13 @@ def adapt(
 
 
 def identity(config: AdaptConfig) -> dict[str, Any]:
-    """What a checkpoint belongs to: the resolved configuration and the hashes of model card and manifest."""
+    """What a checkpoint belongs to: the resolved configuration and the hashes of model card and manifests."""
     own = config.model_dump(mode="json", exclude={"out", "model", "manifest", "workers", "checkpoint_every"})
-    return {"config": own, "model": sha256(config.model_dir / CARD_FILE), "manifest": sha256(config.manifest)}
+    files = {"model": sha256(config.model_dir / CARD_FILE), "manifest": sha256(config.manifest)}
+    for part, given in config.settings.items():
+        if isinstance(given, Mapping) and "manifest" in given:
+            files[f"{part}.manifest"] = sha256(Path(given["manifest"]))
+    return {"config": own, **files}
 
 
 def _stream(

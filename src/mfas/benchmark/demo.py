@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from mfas._files import make_folder, write_json
-from mfas.adaptation.registry import method_class
+from mfas.adaptation.registry import parse_settings
 from mfas.benchmark.adaptation_run import AdaptConfig, adapt
 from mfas.benchmark.progress import SCORES_FILE, read_steps
 from mfas.benchmark.results import run_row, score_group, with_differences
@@ -109,7 +109,7 @@ def _training(config: DemoConfig) -> TrainConfig:
 
 def _plan(config: DemoConfig, method: str, missing: str) -> AdaptConfig:
     settings = config.settings if method == config.model else {}
-    parse(method_class(method).Settings, settings, f"settings of {method}")
+    parse_settings(method, settings)
     given = {
         "model": config.out / "model",
         "manifest": _site_folder(config, config.target) / "manifest.parquet",

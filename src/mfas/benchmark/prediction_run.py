@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from mfas._extras import needs
-from mfas.card import ONNX_FILE, WEIGHTS_FILE, Card
+from mfas._files import sha256
+from mfas.card import CARD_FILE, ONNX_FILE, WEIGHTS_FILE, Card
 from mfas.config import Config
 from mfas.core import MODALITIES, CaptureIds, Modality, Outcome, Prediction, format_modalities
 from mfas.data.capture import NoFace, load_capture
@@ -28,10 +29,12 @@ Score = Callable[[Planes], "Prediction | OnnxPrediction"]
 class PredictConfig(Config):
     """Configuration of `mfas predict`. ``box`` is ``x,y,w,h`` in RGB pixels or ``full``; empty = find the face.
 
-    ``model`` None = the default weights of the package.
+    ``model`` None = the default weights of the package. ``delta`` is the folder of an adapted state, put on top of the
+    model it was adapted from.
     """
 
     model: Path | None = None
+    delta: Path | None = None
     rgb: Path | None = None
     depth: Path | None = None
     ir: Path | None = None
@@ -56,10 +59,11 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     """Find the face, crop, score, decide at the card's threshold for what is missing; returns a JSON-safe answer.
 
     ``outcome`` is ``scored`` or ``non_response`` (no face found) with a ``reason``; ``notice`` is what the card tells
-    with every answer, if anything. Raises `ImageError`, `ModelDirError` (also when no model is given and the package
-    has none), `ManifestError` (a malformed box), `MissingExtraError`.
+    with every answer, if anything. Thresholds stay the source model's. Raises `ImageError`, `ModelDirError` (also when
+    no model is given and the package has none), `ManifestError` (a malformed box), `StateError` (a delta of another
+    model), `MissingExtraError`.
     """
-    card, score = _model(config.model or default_directory())
+    card, score = _model(config.model or default_directory(), config.delta)
     files = {m: path for m, path in config.files().items() if m in card.modalities}
     if not files:
         raise InputError(f"expected an image the model was trained on ({format_modalities(card.modalities)}), got none")
@@ -75,13 +79,14 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     return {"outcome": Outcome.SCORED.value, **_answer(prediction, card, absent), **_where(capture), **common}
 
 
-def _model(directory: Path) -> tuple[Card, Score]:
-    """The weights if torch is there to run them, else the exported graph."""
-    exported = (directory / ONNX_FILE).is_file()
+def _model(directory: Path, delta: Path | None) -> tuple[Card, Score]:
+    """The weights if torch is there to run them, else the exported graph; a delta needs the weights."""
+    exported = delta is None and (directory / ONNX_FILE).is_file()
     if exported and not (directory / WEIGHTS_FILE).is_file():
         return _onnx_model(directory)
     try:
         with needs("mfas predict"):
+            from mfas.adaptation.saving import deploy
             from mfas.data.dataset import collate
             from mfas.models.store import load_model
     except MissingExtraError:
@@ -89,6 +94,8 @@ def _model(directory: Path) -> tuple[Card, Score]:
             return _onnx_model(directory)
         raise
     model, card = load_model(directory)
+    if delta is not None:
+        deploy(model, delta, {"model": sha256(directory / CARD_FILE)})
     return card, lambda planes: model.predict(collate([planes], CaptureIds.anonymous(1), card.preprocess))
 
 

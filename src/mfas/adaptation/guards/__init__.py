@@ -1,0 +1,1 @@
+"""Guards: adapters around adapters, one file each. They bound, check or undo what a method learnt."""
