@@ -158,6 +158,21 @@ def test_three_rollbacks_in_a_row_stop_learning_for_a_while() -> None:
     assert [r.step for r in reports] == list(range(len(reports)))
 
 
+@pytest.mark.parametrize(("every", "stop"), [(1, 3), (1, 4), (1, 6), (2, 9)])
+def test_what_a_canary_remembers_survives_being_saved(every: int, stop: int) -> None:
+    """Stopped after two strikes, at the start of the cool-down, in it, and between two checks."""
+    sizes = [GOOD, BAD, BAD, BAD, GOOD, GOOD, GOOD, GOOD, GOOD, BAD] + [BAD, GOOD] * 3
+    whole = canary(sizes, cool_down=4, every=every)
+    reports = []
+    for index in range(16):
+        if index == stop:
+            state, left = whole.state(), list(whole.inner.sizes)
+        reports.append(replace(whole.step(PAIR)[1], seconds=0.0))
+    resumed = canary(left, cool_down=4, every=every)
+    resumed.load_state(state)
+    assert [replace(resumed.step(PAIR)[1], seconds=0.0) for _ in range(stop, 16)] == reports[stop:]
+
+
 def test_canary_every_second_update_goes_back_to_the_last_check() -> None:
     guarded = canary([GOOD, GOOD, GOOD, BAD], every=2)
     drifts = [guarded.step(PAIR)[1].drift for _ in range(4)]
