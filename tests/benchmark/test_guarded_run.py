@@ -58,13 +58,13 @@ def test_a_guarded_run_reports_its_guards_and_belongs_to_its_canary(
     model_dir: Path, parts: dict[str, Path], tmp_path: Path
 ) -> None:
     given = ("adapt", "--model", model_dir, "--manifest", parts["stream"], "--method", "tent+anchor+canary")
-    own = ("--set", "settings.tent.learning_rate=0.1", "--set", "settings.canary.tolerance=0", "--set", "threads=1")
-    own = (*own, "--set", "settings.canary.loss_share=0", "--set", "settings.anchor.radius=0.05", "--out", tmp_path)
+    own = ("--set", "settings.tent.learning_rate=0.5", "--set", "settings.canary.tolerance=0", "--set", "threads=1")
+    own = (*own, "--set", "settings.canary.loss_share=0", "--set", "settings.anchor.radius=0.4", "--out", tmp_path)
     mfas(*given, *own, "--set", f"settings.canary.manifest={parts['canary']}", "--json").json()
     steps = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text("utf-8").splitlines()]
     assert [step["step"] for step in steps] == list(range(4))
-    assert all(step["drift"] <= 0.05 * (1 + 1e-5) for step in steps)
-    assert any(str(step["guard"]).startswith("rolled back: ") for step in steps)
+    assert all(step["drift"] <= 0.4 * (1 + 1e-5) for step in steps)
+    assert any("rolled back: " in str(step["guard"]) for step in steps)
     assert all("canary_bpcer" in step["signals"] for step in steps if step["skipped_reason"] != "cooling down")
     identity = json.loads((tmp_path / "run.json").read_text("utf-8"))["identity"]
     assert len(identity["canary.manifest"]) == 64
