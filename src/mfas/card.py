@@ -48,13 +48,46 @@ class Preprocess(Config):
         return {Modality.RGB: 3, Modality.DEPTH: 2, Modality.IR: 1}[modality]
 
 
+class ReliabilityBlock(Config):
+    """Accepted captures of source validation whose raw reliability is at least ``low``, up to the next block's.
+
+    ``claim`` is the share of right pseudo labels that they are at least good for: a lower bound, with ``right`` of
+    ``count`` presentations behind it.
+    """
+
+    low: float = Field(ge=0, le=1)
+    claim: float = Field(ge=0, le=1)
+    right: int = Field(ge=0)
+    count: int = Field(ge=1)
+
+
+class GateEvidence(Config):
+    """How the evidence gate did on source validation (`docs/methods/mfas_danet.md`, "Calibrated reliability").
+
+    ``gate`` are the gate settings that all of it was measured with. ``curves[missing][label]`` are blocks in ascending
+    order, for captures that lack exactly ``missing`` and were accepted as ``label``. ``quantiles`` hold 21 values each,
+    at 0, 5, ..., 100 per cent, over captures with all sensors whose decision was right: ``entropy``, ``vote``,
+    ``dissent``.
+    """
+
+    gate: dict[str, Any] = Field(default_factory=dict)
+    curves: dict[str, dict[str, tuple[ReliabilityBlock, ...]]] = Field(default_factory=dict)
+    quantiles: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+
+    def claim(self, missing: str, label: str, raw: float) -> float | None:
+        """Calibrated reliability in [0, 1]; None below anything that source validation has shown."""
+        reached = [block.claim for block in self.curves.get(missing, {}).get(label, ()) if raw >= block.low]
+        return reached[-1] if reached else None
+
+
 class Card(Config):
     """What a set of weights is and how to use it.
 
     `thresholds[missing]` is the equal-error threshold on source-validation presentations for each imposed pattern
     (``""`` = nothing missing); a presentation is accepted as bona fide when its score is at least the threshold.
-    `files` maps each file of the model directory to its SHA-256. `notice` is a sentence that goes with every answer of
-    the model, empty for most.
+    `gate` holds the heads' equal-error points as logits, `evidence` what the gate did on source validation (None in
+    cards written before it was measured). `files` maps each file of the model directory to its SHA-256. `notice` is a
+    sentence that goes with every answer of the model, empty for most.
     """
 
     format: Literal[1] = 1
@@ -64,6 +97,7 @@ class Card(Config):
     preprocess: Preprocess = Preprocess()
     thresholds: dict[str, float] = Field(default_factory=dict)
     gate: dict[str, float] = Field(default_factory=dict)
+    evidence: GateEvidence | None = None
     sources: tuple[str, ...] = ()
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)

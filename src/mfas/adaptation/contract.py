@@ -24,9 +24,11 @@ class StepReport:
     """What one batch taught, and why not more.
 
     ``accepted_ids`` and ``pseudo_labels`` (`Label` values) are the captures that passed the gate *before* quotas;
-    ``queued`` how many entered the memory. ``loss`` is None without an update; ``loss_weight`` in [0, 1] multiplies the
-    step. ``signals`` name what moved the weight, or what a guard measured. ``skipped_reason`` is None exactly when an
-    update was made and stood; ``guard`` says what guards did besides (a pull home may move weights without an update).
+    ``reliabilities``, one for each of them, say how often such a pseudo label is right at least, by source validation
+    (in [0, 1], None where that says nothing). ``queued`` how many entered the memory. ``loss`` is None without an
+    update; ``loss_weight`` in [0, 1] multiplies the step. ``signals`` name what moved the weight, or what a guard
+    measured. ``skipped_reason`` is None exactly when an update was made and stood; ``guard`` says what guards did
+    besides (a pull home may move weights without an update).
     """
 
     step: int
@@ -37,6 +39,7 @@ class StepReport:
     queued: int = 0
     accepted_ids: tuple[str, ...] = ()
     pseudo_labels: tuple[str, ...] = ()
+    reliabilities: tuple[float | None, ...] = ()
     updated: bool = False
     skipped_reason: str | None = None
     loss: float | None = None

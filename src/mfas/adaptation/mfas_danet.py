@@ -82,7 +82,7 @@ class MfasDanetAdapter(Adapter):
             live = self._model.upper(maps, batch.present)
         prediction = to_prediction(live)
         reference = self._frozen(maps, batch.present) if self._updates else live
-        verdict = self._gate.judge(reference)
+        verdict = self._gate.judge(reference, self._frozen, batch)
         flips = (live.logit > 0) != (reference.logit > 0)
         weight = self._weight.observe_batch(float(flips.float().mean()), float(verdict.uncertainty.mean()))
         queued = self._remember(batch, maps, verdict)
@@ -215,6 +215,7 @@ class MfasDanetAdapter(Adapter):
             queued=queued,
             accepted_ids=tuple(batch.ids.capture_id[r] for r in rows),
             pseudo_labels=tuple(label.value for label in labels),
+            reliabilities=tuple(self._gate.claims(verdict, rows)),
             updated=reason is None,
             skipped_reason=reason,
             loss=loss,

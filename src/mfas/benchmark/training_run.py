@@ -13,6 +13,8 @@ from pydantic import Field
 from torch import Tensor
 
 from mfas._files import make_folder
+from mfas.adaptation.gate import GateSettings
+from mfas.benchmark.gate_calibration import calibrate_gate
 from mfas.benchmark.sources import read_sources
 from mfas.card import Card, Preprocess
 from mfas.config import Config, environment, write_resolved
@@ -41,13 +43,14 @@ class TrainConfig(Config):
     batch_size: int = Field(48, ge=2)
     augment: AugmentConfig = AugmentConfig()
     balance: float = Field(0.5, ge=0, le=1, description="0 = groups as in the data, 1 = all (site, species) alike")
+    gate: GateSettings = Field(GateSettings(), description="evidence gate whose reliability is measured for the card")
     seed: int = Field(0, ge=0)
     threads: int = Field(0, ge=0, description="0 = as many as torch chooses")
     licence: str = "unspecified"
 
 
 def train(config: TrainConfig, progress: Callable[[EpochRecord], None] | None = None) -> dict[str, Any]:
-    """Train, set thresholds on the validation split, write ``DIR/model.safetensors`` and ``DIR/card.json``.
+    """Train, set thresholds and measure the gate on validation, write ``DIR/model.safetensors`` and ``DIR/card.json``.
 
     Returns a JSON-safe summary. Raises `ManifestError` when a split or a class is missing.
     """
@@ -73,6 +76,8 @@ def train(config: TrainConfig, progress: Callable[[EpochRecord], None] | None = 
     trained = perf_counter()
     scores = score_patterns(model, _chunks(validation_set))
     card = _card(config, manifest, model, validation_set, scores, history)
+    presentations = validation_set.manifest.column("presentation_id")[validation_set.rows].astype(str)
+    card = calibrate_gate(model, card, _chunks(validation_set), bona_fide, presentations, config.gate)
     card = save_model(model, card, config.out)
     write_resolved(config, config.out, "train")
     seen = sum(record.captures for record in history)

@@ -4,7 +4,9 @@ from mfas.metrics.calibration import ReliabilityBin, expected_calibration_error,
 from mfas.metrics.curves import Det, Roc, auc, det, roc, tpr_at_fpr
 from mfas.metrics.intervals import CONFIDENCE, DRAWS, Interval, bootstrap, clopper_pearson
 from mfas.metrics.multiple import holm
+from mfas.metrics.moving import MovingRates, moving_rates
 from mfas.metrics.paired import Difference, paired_bootstrap
+from mfas.metrics.pseudo_labels import Block, ClaimBin, claim_bins, fit_claims
 from mfas.metrics.rates import acer, apcer, apcer_by_species, apcer_max, bpcer, hter
 from mfas.metrics.summary import METRIC_NAMES, Metrics, evaluate
 from mfas.metrics.thresholds import bpcer_at_apcer, equal_error_threshold, threshold_at_apcer, threshold_at_bpcer
@@ -13,10 +15,13 @@ __all__ = [
     "CONFIDENCE",
     "DRAWS",
     "METRIC_NAMES",
+    "Block",
+    "ClaimBin",
     "Det",
     "Difference",
     "Interval",
     "Metrics",
+    "MovingRates",
     "ReliabilityBin",
     "Roc",
     "acer",
@@ -27,13 +32,16 @@ __all__ = [
     "bootstrap",
     "bpcer",
     "bpcer_at_apcer",
+    "claim_bins",
     "clopper_pearson",
     "det",
     "equal_error_threshold",
     "evaluate",
     "expected_calibration_error",
     "holm",
+    "fit_claims",
     "hter",
+    "moving_rates",
     "paired_bootstrap",
     "reliability_bins",
     "roc",

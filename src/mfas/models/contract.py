@@ -64,6 +64,10 @@ class FasModel(nn.Module):
         """Intermediate maps to logits. ``present`` is bool ``[B, 3]``."""
 
     @abstractmethod
+    def heads(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
+        """Logits ``[B, 3]`` of each modality's own head on its feature ``[B, D]``; zero where not observed."""
+
+    @abstractmethod
     def upper_modules(self, modality: Modality) -> list[nn.Module]:
         """The modules of ``modality`` alone that `upper` runs: where adaptation looks for its surface."""
 

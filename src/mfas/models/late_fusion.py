@@ -6,6 +6,7 @@ schedule as `mfas_danet`, no complementary features.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -57,6 +58,10 @@ class LateFusion(FasModel):
             substituted=torch.zeros_like(present),
             enhanced=torch.zeros(present.shape, device=present.device),
         )
+
+    def heads(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
+        """See `FasModel.heads`."""
+        return self.trunks.logits(features, present)
 
     def upper_modules(self, modality: Modality) -> list[nn.Module]:
         """See `FasModel.upper_modules`."""

@@ -7,6 +7,7 @@ observed others, ``f~_n`` the feature that reaches the fused head.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -88,6 +89,10 @@ class MfasDanet(FasModel):
         """See `FasModel.upper`."""
         features = self.trunks.features(maps, present)
         return self._fuse(features, self._pairwise(maps, features), present)
+
+    def heads(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
+        """See `FasModel.heads`."""
+        return self.trunks.logits(features, present)
 
     def upper_modules(self, modality: Modality) -> list[nn.Module]:
         """See `FasModel.upper_modules`."""

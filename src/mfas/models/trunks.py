@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ class ModalityTrunks(nn.Module):
                 out[modality] = weight.new_zeros(present.shape[0], self.feature_dim)
         return out
 
-    def logits(self, features: dict[Modality, Tensor], present: Tensor) -> Tensor:
+    def logits(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
         """Per-modality logits ``[B, 3]``, zero where not observed."""
         columns = [self.head(m)(features[m]).squeeze(1) for m in MODALITIES]
         return torch.stack(columns, dim=1).masked_fill(~present, 0.0)
