@@ -261,6 +261,26 @@ def benchmark(
             show(run_bench(resolved, advance), json)
 
 
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder that mfas adapt wrote.")],
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="Labels, where the run has none.")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--source", help="Run of method source over the same captures.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Page to write (default: report.html in the run).")] = None,
+    model: ModelDir = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Show one adapted stream on a page: loss weight, evidence, updates, skips, guards, and the error beside source."""
+    from mfas.benchmark.stream_report import StreamReportConfig, report_stream
+
+    given = {"run": run, "manifest": manifest, "source": source, "model": model, "out": out or run / "report.html"}
+    show(report_stream(StreamReportConfig.resolve(config, overrides or (), given)), json)
+
+
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """A wrong option or argument; typer does not name this class in the same place in every version."""
 

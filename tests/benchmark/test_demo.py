@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mfas.benchmark.demo import DemoConfig, run_demo, with_truth
+from mfas.benchmark.demo import DemoConfig, run_demo
+from mfas.benchmark.pseudo_labels import with_truth
 from mfas.data.scores import read_scores
 
 ROW_KEYS = {

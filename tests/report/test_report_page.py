@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -14,41 +13,7 @@ from mfas.report import ReportData, Tile, build_report, write_report
 from mfas.report import _text as text
 from mfas.report.compare import pairs
 from mfas.report.narrative import summary
-
-VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Collects ids, links, references and checks that tags close."""
-
-    def __init__(self):
-        super().__init__()
-        self.stack, self.ids, self.links, self.references, self.faults = [], [], [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        if "id" in given and tag in ("h2", "h3"):
-            self.ids.append(given["id"])
-        if tag == "a":
-            self.links.append(given.get("href"))
-        self.references += [given[k] for k in ("src", "data", "srcset") if given.get(k)]
-        if tag == "link":
-            self.references.append(given.get("href"))
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        pass
-
-    def handle_endtag(self, tag):
-        if not self.stack or self.stack.pop() != tag:
-            self.faults.append(tag)
-
-
-def parse(html):
-    page = Page()
-    page.feed(html)
-    return page
+from pages import parse
 
 
 @pytest.fixture(scope="module")

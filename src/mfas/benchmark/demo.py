@@ -16,6 +16,7 @@ from mfas._files import make_folder, write_json
 from mfas.adaptation.registry import parse_settings
 from mfas.benchmark.adaptation_run import AdaptConfig, adapt
 from mfas.benchmark.progress import SCORES_FILE, read_steps
+from mfas.benchmark.pseudo_labels import judge_pseudo_labels, with_truth
 from mfas.benchmark.results import run_row, score_group, with_differences
 from mfas.benchmark.tiles import pick_tiles
 from mfas.benchmark.training_run import TrainConfig, train
@@ -184,9 +185,7 @@ def _report(
         for (_, missing), table in tables.items()
     ]
     adapted = [run for run in runs if run.method != "source"]
-    timelines = [
-        Timeline(config.target, run.missing, run.method, with_truth(read_steps(run.folder), truth)) for run in adapted
-    ]
+    timelines = [_timeline(config.target, run, truth) for run in adapted]
     shown = adapted[0] if adapted else runs[0]
     return ReportData(
         title="Before and after adaptation",
@@ -201,15 +200,9 @@ def _report(
     )
 
 
-def with_truth(steps: list[dict[str, Any]], truth: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Steps with ``seen`` cumulative and pseudo labels counted against the truth; for reports only."""
-    seen, out = 0, []
-    for step in steps:
-        seen += step["seen"]
-        pairs = list(zip(step["accepted_ids"], step["pseudo_labels"], strict=True))
-        right = sum(truth.get(capture) == label for capture, label in pairs)
-        out.append({**step, "seen": seen, "pseudo_label_correct": right, "pseudo_label_total": len(pairs)})
-    return out
+def _timeline(target: str, run: _Run, truth: Mapping[str, str]) -> Timeline:
+    steps = read_steps(run.folder)
+    return Timeline(target, run.missing, run.method, with_truth(steps, truth), judge_pseudo_labels(steps, truth))
 
 
 def _means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:

@@ -6,12 +6,14 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mfas._files import read_json, write_json, write_text
-from mfas.adaptation.contract import StepReport
 from mfas.data.scores import ScoreTable, read_scores, write_scores
 from mfas.errors import InputError
+
+if TYPE_CHECKING:
+    from mfas.adaptation.contract import StepReport
 
 SCORES_FILE = "scores.parquet"
 STEPS_FILE = "steps.jsonl"

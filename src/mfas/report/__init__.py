@@ -1,19 +1,24 @@
 """Figures and self-contained HTML pages from plain data."""
 
 from mfas.report.audit_page import build_audit, write_audit
-from mfas.report.data import ReportData, ScoreGroup, Tile, Timeline
+from mfas.report.data import ReportData, ScoreGroup, StreamData, StreamErrors, Tile, Timeline
 from mfas.report.evaluation_page import build_evaluation, write_evaluation
 from mfas.report.page import build_report, write_report
+from mfas.report.stream_page import build_stream, write_stream
 
 __all__ = [
     "ReportData",
     "ScoreGroup",
+    "StreamData",
+    "StreamErrors",
     "Tile",
     "Timeline",
     "build_audit",
     "build_evaluation",
     "build_report",
+    "build_stream",
     "write_audit",
     "write_evaluation",
     "write_report",
+    "write_stream",
 ]

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mfas.core import Label, Modality, Outcome
 from mfas.metrics._check import Array
 
@@ -39,13 +42,47 @@ class Timeline:
 
     Each step is a mapping with ``step, seen, accepted, accepted_bona_fide, accepted_attack, skipped_reason, updated,
     loss, loss_weight, signals (loss_jump, flip_rate, mean_uncertainty), guard, seconds, pseudo_label_correct,
-    pseudo_label_total``; any of them may be absent or None. ``seen`` counts captures up to and including the step.
+    pseudo_label_total, queued, drift``; any of them may be absent or None. ``seen`` counts captures up to and including
+    the step. ``pseudo_labels`` holds them against the truth, as ``mfas.benchmark.pseudo_labels`` gives it.
     """
 
     name: str
     missing: str
     method: str
     steps: Sequence[Mapping[str, Any]]
+    pseudo_labels: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamErrors:
+    """Decisions along one stream, vectors over its scored captures in arrival order.
+
+    ``bona_fide`` bool; ``adapted`` and ``source`` (None when there is no run to compare with) are scores in [0, 1];
+    ``threshold`` decides both; ``window`` captures make a moving rate.
+    """
+
+    bona_fide: NDArray[np.bool_]
+    adapted: Array
+    source: Array | None
+    threshold: float
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamData:
+    """Everything on the page of one run.
+
+    ``strengths`` say how strongly each signal lowers the loss weight (``settings.weight``); ``notes`` are sentences
+    about what the page could not show and why.
+    """
+
+    timeline: Timeline
+    errors: StreamErrors | None = None
+    strengths: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

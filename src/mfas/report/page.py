@@ -8,7 +8,7 @@ from typing import Any
 
 from mfas._files import write_text
 from mfas.core import MODALITIES, Outcome
-from mfas.report import _text, figures, narrative, tables, timeline
+from mfas.report import _text, figures, narrative, pseudo_labels, tables, timeline
 from mfas.report._images import data_uri
 from mfas.report._render import render
 from mfas.report.compare import Pair, pairs, pattern_order
@@ -30,6 +30,11 @@ def build_report(data: ReportData) -> str:
     """The page as text; the same data give the same bytes."""
     compared = pairs(data)
     one_site = len({t.name for t in data.timelines}) == 1
+    streams = [
+        (_title("" if one_site else t.name, t.missing, t.method), t)
+        for t in sorted(data.timelines, key=lambda t: (t.name, pattern_order(t.missing), t.method))
+        if t.steps
+    ]
     return render(
         "report.html.j2",
         data=data,
@@ -43,10 +48,11 @@ def build_report(data: ReportData) -> str:
         notes=tables.run_notes(data.runs),
         dets=[(name, figures.det_grid(groups)) for name, groups in _by_name(data.score_groups)],
         histograms=_histograms(data.score_groups),
-        timelines=[
-            (_title("" if one_site else t.name, t.missing, t.method), timeline.figure(t), timeline.sentence(t))
-            for t in sorted(data.timelines, key=lambda t: (t.name, pattern_order(t.missing), t.method))
-            if t.steps
+        timelines=[(title, timeline.figure(t), timeline.sentence(t)) for title, t in streams],
+        claims=[
+            (title, pseudo_labels.figure(t.pseudo_labels, t.missing), pseudo_labels.sentence(t.pseudo_labels))
+            for title, t in streams
+            if t.pseudo_labels is not None and pseudo_labels.has_claims(t.pseudo_labels)
         ],
         tiles=[_tile(tile) for tile in data.tiles],
         tile_errors=sum(bool(tile.error) for tile in data.tiles),
