@@ -1,9 +1,11 @@
 """The page of one stream: when and why the weight fell, what was skipped or undone, what it cost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mfas.report import StreamData, StreamErrors, Timeline, build_stream
+from mfas.report import StreamData, StreamErrors, Timeline, build_report, build_stream
 from mfas.report.pseudo_labels import figure as claims_figure
 from mfas.report.pseudo_labels import has_claims, sentence
 from mfas.report.stream_events import events
@@ -125,3 +127,12 @@ def test_broken_claims_are_said(measured, words):
     assert "30" in claims_figure(claims(*measured))
     assert has_claims(claims(*measured))
     assert not has_claims(None)
+
+
+def test_the_report_of_many_runs_shows_claims_where_there_are_any(report_data):
+    little = replace(report_data, score_groups=(), tiles=(), timelines=report_data.timelines[:2])
+    assert "claims" not in parse(build_report(little)).ids
+    claiming = [replace(little.timelines[0], pseudo_labels=claims(0.5, 0.3, 0.7)), little.timelines[1]]
+    html = build_report(replace(little, timelines=claiming))
+    assert "claims" in parse(html).ids
+    assert html.count("the claim was broken beyond chance") == 1
