@@ -169,7 +169,8 @@ def test_drift_stays_in_its_bound_under_maximal_gradients(
 
     monkeypatch.setattr(MfasDanetAdapter, "_loss", one_way)
     steady = {"loss_jump": 0.0, "flip_rate": 0.0, "mean_uncertainty": 0.0}
-    adapter = wrap(name, Micro(), {**QUICK, "anchor": anchor, "radius": radius, "weight": steady})
+    steps = {"learning_rate": 2e-2}
+    adapter = wrap(name, Micro(), {**QUICK, **steps, "anchor": anchor, "radius": radius, "weight": steady})
     drifts = [adapter.step(micro_batch(1.0, -1.0))[1].drift for _ in range(150)]
     assert max(drifts) <= largest * (1 + 1e-5)
     assert drifts[-1] > 0.95 * largest

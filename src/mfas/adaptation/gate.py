@@ -34,7 +34,8 @@ class GateSettings(Config):
     whatever the others say; None asks for no dissent there too.
 
     With ``limits: source`` the first three come from source validation instead: each is set so that a share
-    ``quantile`` of the captures decided rightly there would pass it (`GateEvidence.quantiles`).
+    ``quantile`` of the living faces decided rightly there would pass it (`GateEvidence.quantiles`). Models differ in
+    how sure their heads are: fixed limits fit one and starve another. A card without evidence leaves the fixed ones.
     """
 
     max_entropy_fraction: float = Field(0.2, gt=0, le=1)
@@ -43,8 +44,8 @@ class GateSettings(Config):
     min_witnesses: int = Field(2, ge=1, le=3)
     seen_by_two: float | None = Field(0.7, ge=0.5, lt=1)
     estimator: Estimator = EntropyEstimator()
-    limits: Literal["fixed", "source"] = "fixed"
-    quantile: float = Field(0.9, ge=0.5, lt=1)
+    limits: Literal["fixed", "source"] = "source"
+    quantile: float = Field(0.5, gt=0, lt=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ class Gate:
 
 def limits_of(settings: GateSettings, card: Card) -> Limits:
     """The limits of ``settings``, read from the card if they ask for it; `ConfigError` if it has none that fit."""
-    if settings.limits == "fixed":
+    if settings.limits == "fixed" or card.evidence is None:
         return Limits(settings.max_entropy_fraction, settings.min_vote, settings.min_dissent)
     found = card.evidence
     wanted = settings.model_dump(mode="json")

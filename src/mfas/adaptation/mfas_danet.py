@@ -31,7 +31,7 @@ class MfasDanetSettings(Config):
 
     surface: Surface = "norm"
     extra_layers: tuple[str, ...] = ()
-    learning_rate: float = Field(2e-2, gt=0)
+    learning_rate: float = Field(5e-3, gt=0)
     update_every: int = Field(16, ge=1, description="queued captures between two updates")
     batch_per_class: int = Field(16, ge=1)
     capacity: int = Field(64, ge=1)
@@ -39,7 +39,7 @@ class MfasDanetSettings(Config):
     per_presentation: int = Field(2, ge=1)
     per_subject: int = Field(6, ge=1)
     anchor: float = Field(0.01, ge=0, lt=1, description="pull towards the source per update")
-    radius: float | None = Field(None, gt=0, description="largest drift; None = no limit")
+    radius: float | None = Field(0.1, gt=0, description="largest drift; None = no limit")
     weight_heads: float = Field(0.5, ge=0)
     weight_partial: float = Field(0.0, ge=0)
     gate: GateSettings = GateSettings()

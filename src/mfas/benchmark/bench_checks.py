@@ -22,7 +22,7 @@ from mfas.errors import ConfigError
 from mfas.models.registry import create as create_model
 from mfas.simulation import SIMULATOR_VERSION, Site, load_site
 
-NOT_COMPARED = ("manifest", "out", "threads", "licence")
+NOT_COMPARED = ("manifest", "out", "threads", "licence", "gate")
 """Keys of a training that do not change the weights; the sources are compared by name."""
 
 

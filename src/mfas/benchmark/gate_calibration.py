@@ -70,14 +70,17 @@ def _looks(model: FasModel, gate: Gate, batches: Iterable[Batch]) -> Iterator[_L
 
 
 def _quantiles(looks: list[_Look], live: Tensor, witnesses: int) -> dict[str, tuple[float, ...]]:
-    """Over captures with all sensors whose mean vote is right: entropy, weakest needed vote, strongest dissent."""
+    """Over living faces with all sensors whose mean vote is right: entropy, weakest needed vote, strongest dissent.
+
+    Of one class only: attacks are far surer than faces, and it is the faces that have to pass these limits.
+    """
     columns: dict[str, list[Tensor]] = {"entropy": [], "vote": [], "dissent": []}
     for look in looks:
         found = look.estimate.assessment
         said_live = found.mean >= 0.5
-        rows = look.present.all(dim=1) & (said_live == live[look.rows])
+        rows = look.present.all(dim=1) & said_live & live[look.rows]
         p = look.estimate.scores[rows]
-        votes = torch.where(said_live[rows, None], p, 1 - p).sort(dim=1, descending=True).values
+        votes = p.sort(dim=1, descending=True).values
         columns["entropy"].append(found.uncertainty[rows])
         columns["vote"].append(votes[:, witnesses - 1])
         columns["dissent"].append(1 - votes[:, -1])

@@ -3,8 +3,8 @@
 from mfas.metrics.calibration import ReliabilityBin, expected_calibration_error, reliability_bins
 from mfas.metrics.curves import Det, Roc, auc, det, roc, tpr_at_fpr
 from mfas.metrics.intervals import CONFIDENCE, DRAWS, Interval, bootstrap, clopper_pearson
-from mfas.metrics.multiple import holm
 from mfas.metrics.moving import MovingRates, moving_rates
+from mfas.metrics.multiple import holm
 from mfas.metrics.paired import Difference, paired_bootstrap
 from mfas.metrics.pseudo_labels import Block, ClaimBin, claim_bins, fit_claims
 from mfas.metrics.rates import acer, apcer, apcer_by_species, apcer_max, bpcer, hter
@@ -38,8 +38,8 @@ __all__ = [
     "equal_error_threshold",
     "evaluate",
     "expected_calibration_error",
-    "holm",
     "fit_claims",
+    "holm",
     "hter",
     "moving_rates",
     "paired_bootstrap",
