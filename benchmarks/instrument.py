@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=200, help="people a site")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--model", default="late_fusion")
+    parser.add_argument("--targets", nargs="+", choices=SITES, default=SITES, help="sites held out, each in turn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
@@ -48,7 +49,7 @@ def main() -> None:
             site = load_site(name).model_copy(update={"subjects": given.subjects})
             simulate(site, count=given.count, seed=given.seed, out=folder, workers=given.workers)
     facts: dict[str, Any] = {"in_site": {}, "cross_site": {}, "heads": {}}
-    for target in SITES:
+    for target in given.targets:
         _measure(target, given, facts)
     write_json(given.out / "instrument.json", facts | {"environment": environment(), "simulator": SIMULATOR_VERSION})
     print(_difficulty(facts), _news(facts), sep="\n\n")
