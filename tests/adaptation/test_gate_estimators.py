@@ -172,7 +172,7 @@ def test_a_card_says_nothing_about_another_gate_or_an_unseen_reliability(model: 
     some = batch(10, seed=4)
     with torch.no_grad():
         output = model(some)
-    for gate in (Gate(GateSettings(min_vote=0.75), known), Gate(GateSettings(), card())):
+    for gate in (Gate(GateSettings(limits="fixed", min_vote=0.75), known), Gate(GateSettings(), card())):
         verdict = gate.judge(output)
         rows = verdict.accept.nonzero().flatten().tolist()
         assert rows
@@ -203,3 +203,9 @@ def test_limits_from_source_need_a_card_that_has_them(model: FasModel) -> None:
     for unfit in (calibrated(model), card().model_copy(update={"evidence": GateEvidence()})):
         with pytest.raises(ConfigError, match=r"gate.limits: expected a model card with quantiles"):
             Gate(wanted, unfit)
+
+
+def test_a_number_that_source_limits_would_replace_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected limits: fixed beside min_vote 0\.9"):
+        GateSettings(min_vote=0.9)
+    assert GateSettings.model_validate(GateSettings().model_dump()) == GateSettings()

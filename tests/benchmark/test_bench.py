@@ -23,7 +23,7 @@ from mfas.data.scores import read_scores
 from planted import Row, captures
 
 EAGER = {
-    "gate": {"min_vote": 0.5, "min_dissent": 0.99, "max_entropy_fraction": 1.0, "seen_by_two": 0.5},
+    "gate": {"limits": "fixed", "min_vote": 0.5, "min_dissent": 0.99, "max_entropy_fraction": 1.0, "seen_by_two": 0.5},
     "min_per_class": 2,
     "batch_per_class": 2,
     "update_every": 2,
@@ -178,7 +178,7 @@ def test_a_method_that_breaks_is_a_row_and_the_rest_goes_on(
     bench: Path, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.names()
-    monkeypatch.setitem(registry._REGISTRY, "broken", Broken)
+    monkeypatch.setitem(registry._METHODS, "broken", Broken)
     methods = {"broken": {}, **given["methods"]}
     more = {"streams": {"balanced": {"captures": 20}}, "methods": methods, "targets": ["a", "b"], "cost_captures": 0}
     for _ in range(2):

@@ -32,7 +32,9 @@ QUICK: dict[str, Any] = {
     "per_subject": 10**6,
 }
 """`mfas_danet` makes an update on every pair of `micro_batch`."""
-NOTHING_PASSES: dict[str, Any] = {"gate": {"max_entropy_fraction": 1e-9, "seen_by_two": None, "min_vote": 0.999999}}
+NOTHING_PASSES: dict[str, Any] = {
+    "gate": {"limits": "fixed", "max_entropy_fraction": 1e-9, "seen_by_two": None, "min_vote": 0.999999}
+}
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from mfas.card import Card
@@ -46,6 +46,14 @@ class GateSettings(Config):
     estimator: Estimator = EntropyEstimator()
     limits: Literal["fixed", "source"] = "source"
     quantile: float = Field(0.5, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heard(self) -> GateSettings:
+        for name in ("max_entropy_fraction", "min_vote", "min_dissent"):
+            given, usual = getattr(self, name), type(self).model_fields[name].default
+            if self.limits == "source" and given != usual:
+                raise ValueError(f"expected limits: fixed beside {name} {given}, got limits: source, which replaces it")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
