@@ -13,9 +13,6 @@ from commands import refusal
 from mfas import load_default
 from mfas.card import Card
 
-IN_PACKAGE = (mfas.weights.FOLDER / "card.json").is_file()
-needs_weights = pytest.mark.skipif(not IN_PACKAGE, reason="the package has no default weights yet")
-
 
 @pytest.fixture
 def stand_in(model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -62,7 +59,6 @@ def test_a_package_without_weights_asks_for_a_model(monkeypatch: pytest.MonkeyPa
     assert "--model" in refusal("adapt", "--manifest", "m.csv", "--out", tmp_path / "a")
 
 
-@needs_weights
 def test_the_package_holds_small_weights_that_match_their_card() -> None:
     card = Card.read(mfas.weights.FOLDER)
     assert set(card.files) == {"model.safetensors", "model.onnx"}
@@ -72,7 +68,6 @@ def test_the_package_holds_small_weights_that_match_their_card() -> None:
     assert "/" not in json.dumps(card.training)
 
 
-@needs_weights
 @pytest.mark.parametrize("name", ["T1", "F1", "F2"])
 def test_a_photograph_gets_an_answer_from_colour_alone(name: str, shared_data: Path) -> None:
     result = run("predict", "--rgb", shared_data / "photos" / f"image_{name}.jpg", "--json").json()
@@ -82,7 +77,6 @@ def test_a_photograph_gets_an_answer_from_colour_alone(name: str, shared_data: P
     assert "simulated captures only" in result["notice"]
 
 
-@needs_weights
 def test_the_two_files_of_the_package_give_one_score(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mfas.benchmark import prediction_run
 

@@ -137,12 +137,12 @@ class Gate:
 
 def limits_of(settings: GateSettings, card: Card) -> Limits:
     """The limits of ``settings``, read from the card if they ask for it; `ConfigError` if it has none that fit."""
-    if settings.limits == "fixed" or card.evidence is None:
-        return Limits(settings.max_entropy_fraction, settings.min_vote, settings.min_dissent)
     found = card.evidence
+    if settings.limits == "fixed" or found is None:
+        return Limits(settings.max_entropy_fraction, settings.min_vote, settings.min_dissent)
     wanted = settings.model_dump(mode="json")
-    same = found is not None and all(found.gate.get(key) == wanted[key] for key in ("estimator", "min_witnesses"))
-    if found is None or not found.quantiles or not same:
+    same = all(found.gate.get(key) == wanted[key] for key in ("estimator", "min_witnesses"))
+    if not found.quantiles or not same:
         raise ConfigError(
             "gate.limits: expected a model card with quantiles for this estimator and min_witnesses, got none "
             "(train with the same gate)"
