@@ -138,6 +138,10 @@ class LiveAdam:
                 self._adam.state[value] = state
 
 
+NOT_FINITE = "loss or gradient not finite"
+"""Why an update was not made where `finite` says no."""
+
+
 def finite(loss: float, gradients: Sequence[Tensor | None]) -> bool:
     """Whether an update may be made with these."""
     return abs(loss) < inf and all(bool(torch.isfinite(g).all()) for g in gradients if g is not None)

@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from mfas.adaptation.contract import Adapter, AdapterState, StepReport
 from mfas.adaptation.frozen import FrozenUpper
 from mfas.adaptation.gate import Gate, GateSettings, Verdict
-from mfas.adaptation.live import LiveAdam, LiveTensors, check_facts, finite
+from mfas.adaptation.live import NOT_FINITE, LiveAdam, LiveTensors, check_facts, finite
 from mfas.adaptation.memory import Memory
 from mfas.adaptation.registry import register
 from mfas.adaptation.surface import Surface, surface_names
@@ -170,7 +170,7 @@ class MfasDanetAdapter(Adapter):
             gradients = torch.autograd.grad(loss, list(self._live.values.values()), allow_unused=True)
         amount = float(loss.detach())
         if not finite(amount, gradients):
-            return None, self._weight.value, "loss or gradient not finite"
+            return None, self._weight.value, NOT_FINITE
         weight = self._weight.observe_loss(amount)
         self._optimiser.step(gradients, weight)
         self._live.pull(self.settings.anchor)
