@@ -7,10 +7,13 @@ import torch
 
 from mfas.adaptation import registry
 from mfas.adaptation.gate import Gate, GateSettings
+from mfas.adaptation.hold import HoldSettings, ThresholdHold
 from mfas.adaptation.memory import Memory
 from mfas.adaptation.mfas_danet import MfasDanetAdapter
+from mfas.adaptation.plain_evidence import Evidence, plain_verdict
 from mfas.adaptation.weight import AdaptiveWeight, WeightSettings
-from mfas.core import MODALITIES, Label
+from mfas.card import Card
+from mfas.core import MISSING_PATTERNS, MODALITIES, Label
 from mfas.errors import ConfigError
 from mfas.models.contract import FasModel, ModelOutput
 from toys import batch, card, tiny_model, trained
@@ -150,3 +153,89 @@ def test_memory_keeps_quotas_and_order() -> None:
 def test_bad_settings_are_refused_by_name(settings: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         registry.create("mfas_danet", tiny_model(), card(), settings)
+
+
+def test_a_class_that_never_comes_is_not_learnt_from_mistakes(source: dict[str, torch.Tensor]) -> None:
+    """One capture in forty is an attack, as if the gate erred: in time the queue is full, and nothing is learnt."""
+    rare = torch.tensor([0.0] + [1.0] * 39)
+    strict = make(source, min_per_class=4)
+    lax = make(source, min_per_class=4, min_share=0.0)
+    reports = []
+    for i in range(12):
+        some = batch(40, seed=i, target=rare, first=40 * i)
+        reports.append(strict.step(some)[1])
+        lax.step(some)
+    assert not any(report.updated for report in reports)
+    assert reports[-1].skipped_reason == "too small a share of attack"
+    assert lax.step(batch(1, seed=99))[1].drift > 0, "without the rule the same stream teaches"
+
+
+def test_the_correction_gives_the_mean_shift_of_narrowly_accepted_captures_back(
+    source: dict[str, torch.Tensor],
+) -> None:
+    """By hand: threshold 0.5, margin 2. Shifts of the captures at 0.5 and 1.5 count; those at -1 and 5 do not."""
+    model = tiny_model()
+    model.load_state_dict(source)
+    hold = ThresholdHold(model, flat_card(), HoldSettings(margin=2.0, least=1, limit=10.0))
+    (name,) = hold.names
+    first = source[name].clone()
+    hold.watch(fused([-9.0, 0.0, 0.5, 9.0]), fused([-1.0, 0.5, 1.5, 5.0]))
+    assert hold.correction == pytest.approx(0.75)  # -(-0.5 - 1.0) / 2
+    hold.watch(fused([0.75 + 0.5]), fused([1.0]))  # uncorrected it moved by -0.5: the mean of three is -2 / 3
+    assert hold.correction == pytest.approx(2 / 3)
+    hold.restore()
+    assert torch.equal(model.state_dict()[name], first)
+
+
+def test_the_correction_is_limited_and_survives_being_saved(source: dict[str, torch.Tensor]) -> None:
+    model = tiny_model()
+    model.load_state_dict(source)
+    hold = ThresholdHold(model, flat_card(), HoldSettings(least=1, limit=0.5))
+    hold.watch(fused([-7.0]), fused([1.0]))
+    assert hold.correction == pytest.approx(0.5)
+    saved = hold.state()
+    hold.restore()
+    hold.load(saved)
+    assert hold.correction == pytest.approx(0.5)
+    off = ThresholdHold(model, flat_card(), HoldSettings(limit=0.0))
+    assert not off.names
+
+
+def test_the_hold_moves_one_bias_and_reports_it(source: dict[str, torch.Tensor]) -> None:
+    adapter = make(source, learning_rate=2e-2, hold={"margin": 50.0, "least": 1})
+    reports = [adapter.step(batch(10, seed=i, shift=0.45, first=10 * i))[1] for i in range(40)]
+    name = adapter.model.score_bias()
+    assert name is not None
+    moved = float(adapter.model.state_dict()[name] - source[name])
+    assert moved != 0.0
+    assert reports[-1].signals["correction"] == pytest.approx(moved)
+    assert name in adapter.delta()
+
+
+@pytest.mark.parametrize("evidence", ["fused_confidence", "everything"])
+def test_plain_evidence_follows_the_fused_score(evidence: Evidence) -> None:
+    verdict = plain_verdict(evidence, fused([6.0, -6.0, 0.1]), max_entropy_fraction=0.2)
+    assert verdict.bona_fide.tolist() == [True, False, True]
+    assert verdict.accept.tolist() == [True, True, evidence == "everything"]
+
+
+def test_a_gate_that_follows_is_the_adapted_models_own(source: dict[str, torch.Tensor]) -> None:
+    """Steps that ruin the model ruin the gate that follows it, and not the source's."""
+    settings = {"learning_rate": 1.0, "radius": None, "anchor": 0.0, "hold": {"limit": 0.0}}
+    fixed, following = make(source, **settings), make(source, gate_follows=True, **settings)
+    accepted = []
+    for i in range(40):
+        some = batch(10, seed=i, shift=0.45, first=10 * i)
+        accepted.append([a.step(some)[1].accepted_ids for a in (fixed, following)])
+    assert any(a != b for a, b in accepted)
+
+
+def fused(logits: list[float]) -> ModelOutput:
+    """All sensors, nothing but a fused logit."""
+    seen = torch.ones(len(logits), 3, dtype=torch.bool)
+    return ModelOutput(torch.tensor(logits), torch.zeros(len(logits), 3), {}, {}, seen, ~seen, torch.zeros(seen.shape))
+
+
+def flat_card() -> Card:
+    """Threshold 0.5, whatever is missing."""
+    return card().model_copy(update={"thresholds": dict.fromkeys(MISSING_PATTERNS, 0.5)})

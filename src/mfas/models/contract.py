@@ -71,6 +71,10 @@ class FasModel(nn.Module):
     def upper_modules(self, modality: Modality) -> list[nn.Module]:
         """The modules of ``modality`` alone that `upper` runs: where adaptation looks for its surface."""
 
+    def score_bias(self) -> str | None:
+        """Name of the parameter, one value, that is added to every fused logit; None if there is no such thing."""
+        return None
+
     @abstractmethod
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Source-training loss of one batch; ``target`` float ``[B]``, 1 = bona fide."""

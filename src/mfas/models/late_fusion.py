@@ -67,6 +67,10 @@ class LateFusion(FasModel):
         """See `FasModel.upper_modules`."""
         return self.trunks.upper_modules(modality)
 
+    def score_bias(self) -> str:
+        """See `FasModel.score_bias`."""
+        return f"fused.{len(self.fused) - 1}.bias"
+
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Cross-entropy of heads, of the fused head on all there is, and on a random missing pattern."""
         goal = smooth(target, step.label_smoothing)

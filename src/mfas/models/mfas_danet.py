@@ -98,6 +98,10 @@ class MfasDanet(FasModel):
         """See `FasModel.upper_modules`."""
         return self.trunks.upper_modules(modality)
 
+    def score_bias(self) -> str:
+        """See `FasModel.score_bias`."""
+        return f"fused.{len(self.fused) - 1}.bias"
+
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Source-training loss, `docs/methods/mfas_danet.md` equation (4)."""
         a = self.architecture
