@@ -132,6 +132,10 @@ class Micro(FasModel):
         del modality
         return [self.norm]
 
+    def fusion_names(self) -> tuple[str, ...]:
+        """The norm sees every modality."""
+        return "norm.weight", "norm.bias"
+
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """It is never trained."""
         del batch, target, step

@@ -62,8 +62,11 @@ class AdapterState:
     facts: Mapping[str, Any]
 
 
-class Adapter(ABC):
-    """Base of every method. Subclasses set `name`, `Settings` and, where it is so, ``batch_independent = False``."""
+class AdaptedModel(ABC):
+    """What every method is, whether it learns on the way or from the whole target at once.
+
+    Subclasses set `name`, `Settings` and, where it is so, ``batch_independent = False``.
+    """
 
     name: ClassVar[str] = ""
     Settings: ClassVar[type[Config]] = Config
@@ -71,10 +74,6 @@ class Adapter(ABC):
 
     adapted_parameters: frozenset[str]
     """Names in the model's ``state_dict`` that may ever change."""
-
-    @abstractmethod
-    def step(self, batch: Batch) -> tuple[Prediction, StepReport]:
-        """Score ``batch`` with the weights as they are, then learn from it if the evidence allows."""
 
     @abstractmethod
     def predict(self, batch: Batch) -> Prediction:
@@ -101,3 +100,11 @@ class Adapter(ABC):
         """The moved tensors only: what a site deploys on top of the source model."""
         own = self.model.state_dict()
         return {name: own[name].detach().clone() for name in sorted(self.adapted_parameters)}
+
+
+class Adapter(AdaptedModel):
+    """Base of every method that learns from a stream as it comes."""
+
+    @abstractmethod
+    def step(self, batch: Batch) -> tuple[Prediction, StepReport]:
+        """Score ``batch`` with the weights as they are, then learn from it if the evidence allows."""

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import mfas.adaptation
-from mfas.adaptation.contract import Adapter
+from mfas.adaptation.contract import AdaptedModel, Adapter
 from mfas.adaptation.guards.base import Guard
 from mfas.adaptation.guards.labelled import LoadLabelled
+from mfas.adaptation.offline import OfflineAdapter
 from mfas.card import Card
 from mfas.config import Config, parse
 from mfas.errors import ConfigError
@@ -32,26 +33,39 @@ class AdapterClass(Protocol):
         """Wrap ``model``; the method may change it in place."""
 
 
-AdapterT = TypeVar("AdapterT", bound=type[Adapter])
+AdapterT = TypeVar("AdapterT", bound=type[AdaptedModel])
 _METHODS: dict[str, Any] = {}
+_OFFLINE: dict[str, Any] = {}
 _GUARDS: dict[str, Any] = {}
 
 
 def register(name: str) -> Callable[[AdapterT], AdapterT]:
-    """Class decorator that puts a method, or a guard, on the registry under ``name``."""
+    """Class decorator that puts a method, online or offline, or a guard on the registry under ``name``."""
 
     def add(cls: AdapterT) -> AdapterT:
         cls.name = name
-        (_GUARDS if issubclass(cls, Guard) else _METHODS)[name] = cls
+        kind = _GUARDS if issubclass(cls, Guard) else _OFFLINE if issubclass(cls, OfflineAdapter) else _METHODS
+        kind[name] = cls
         return cls
 
     return add
 
 
 def names() -> tuple[str, ...]:
-    """Every registered method, sorted."""
+    """Every registered method that learns from a stream, sorted."""
     _discover()
     return tuple(sorted(_METHODS))
+
+
+def offline_names() -> tuple[str, ...]:
+    """Every registered method that learns from the whole target at once (transductive), sorted."""
+    _discover()
+    return tuple(sorted(_OFFLINE))
+
+
+def is_offline(name: str) -> bool:
+    """Whether the method of a plain or composed ``name`` needs the whole target at once."""
+    return name.split("+")[0] in offline_names()
 
 
 def guard_names() -> tuple[str, ...]:
@@ -62,6 +76,11 @@ def guard_names() -> tuple[str, ...]:
 
 def method_class(name: str) -> AdapterClass:
     """The class behind a method's ``name``; `ConfigError` lists what there is."""
+    if is_offline(name):
+        raise ConfigError(
+            f"expected a method that learns from a stream, got '{name}', which needs the whole target at once: "
+            "compare it with `mfas benchmark`"
+        )
     if name not in names():
         raise ConfigError(f"expected a method out of {', '.join(names())}, got '{name}'")
     cls: AdapterClass = _METHODS[name]
@@ -108,6 +127,24 @@ def create(
         cls = _GUARDS[guard]
         adapter = cls(adapter, own, load or _nothing) if cls.needs_labelled else cls(adapter, own)
     return adapter
+
+
+def offline_class(name: str) -> type[OfflineAdapter]:
+    """The class behind an offline method's ``name``; `ConfigError` lists what there is, and refuses guards."""
+    if is_offline(name) and "+" in name:
+        raise ConfigError(f"expected '{name.split('+')[0]}' without guards, which watch a stream, got '{name}'")
+    if name not in offline_names():
+        raise ConfigError(f"expected an offline method out of {', '.join(offline_names())}, got '{name}'")
+    cls: type[OfflineAdapter] = _OFFLINE[name]
+    return cls
+
+
+def create_offline(
+    name: str, model: FasModel, card: Card, settings: Mapping[str, Any] | None = None, seed: int = 0
+) -> OfflineAdapter:
+    """Wrap ``model`` in the offline method ``name``; unknown names and settings are refused by name."""
+    cls = offline_class(name)
+    return cls(model, card, parse(cls.Settings, settings or {}, f"settings of {name}"), seed)
 
 
 def _nothing(manifest: Path) -> NoReturn:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mfas._files import atomic_path, read_json, sha256, write_json
-from mfas.adaptation.contract import Adapter, AdapterState
+from mfas.adaptation.contract import AdaptedModel, AdapterState
 from mfas.errors import StateError
 from mfas.models.contract import FasModel
 
@@ -20,7 +20,7 @@ STATE_FILE = "state.json"
 RESUME_FILE = "resume.safetensors"
 
 
-def save_state(adapter: Adapter, directory: Path, origin: Mapping[str, Any], prefix: str = "") -> None:
+def save_state(adapter: AdaptedModel, directory: Path, origin: Mapping[str, Any], prefix: str = "") -> None:
     """Write the three files, ``state.json`` last (its presence says the others are whole).
 
     ``origin`` says what the state belongs to (model hash, site, …); ``prefix`` goes before each file name.
@@ -36,7 +36,7 @@ def save_state(adapter: Adapter, directory: Path, origin: Mapping[str, Any], pre
     )
 
 
-def load_state(adapter: Adapter, directory: Path, origin: Mapping[str, Any], prefix: str = "") -> None:
+def load_state(adapter: AdaptedModel, directory: Path, origin: Mapping[str, Any], prefix: str = "") -> None:
     """Put ``adapter`` where `save_state` left it. Raises `StateError` when origin, hash, method or shapes differ."""
     record = _record(directory, origin, prefix)
     adapter.load_state(AdapterState(_read(directory, RESUME_FILE, record, prefix), record["facts"]))

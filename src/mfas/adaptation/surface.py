@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
-from mfas.core import MODALITIES
+from mfas.adaptation.live import LiveTensors
+from mfas.core import MODALITIES, Batch, CaptureIds
 from mfas.errors import ConfigError
 from mfas.models.contract import FasModel
 
@@ -51,6 +53,33 @@ def norm_names(model: FasModel) -> frozenset[str]:
     if not chosen:
         raise ConfigError(f"model '{model.name}' has no normalisation layer to adapt")
     return frozenset(chosen)
+
+
+def fusion_names(model: FasModel) -> frozenset[str]:
+    """What `FasModel.fusion_names` declares; `ConfigError` when that is nothing, or nothing of the model's."""
+    chosen = frozenset(model.fusion_names())
+    own = {name for name, _ in model.named_parameters()}
+    if not chosen or not chosen <= own:
+        found = ", ".join(sorted(chosen - own)) or "none"
+        raise ConfigError(f"expected model '{model.name}' to name its fusion parameters, got {found}")
+    return chosen
+
+
+def upper_names(model: FasModel) -> frozenset[str]:
+    """Every parameter that `FasModel.lower` does not use: upper parts, heads, fusion, whatever lies between.
+
+    Found by differentiating the lower maps of one blank capture.
+    """
+    spec = model.spec
+    images = {m: torch.zeros(1, spec.channels(m), spec.size, spec.size) for m in MODALITIES}
+    blank = Batch(images, torch.ones(1, len(MODALITIES), dtype=torch.bool), CaptureIds.anonymous(1))
+    live = LiveTensors(model, [name for name, _ in model.named_parameters()])
+    with live.differentiable():
+        total = torch.stack([x.sum() for x in model.lower(blank).values()]).sum()
+        if not total.requires_grad:
+            return frozenset(live.values)
+        slopes = torch.autograd.grad(total, list(live.values.values()), allow_unused=True)
+    return frozenset(name for name, slope in zip(live.values, slopes, strict=True) if slope is None)
 
 
 @contextmanager

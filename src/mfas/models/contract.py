@@ -75,6 +75,14 @@ class FasModel(nn.Module):
         """Name of the parameter, one value, that is added to every fused logit; None if there is no such thing."""
         return None
 
+    def fusion_names(self) -> tuple[str, ...]:
+        """Names of the parameters that weigh modalities against each other where they meet.
+
+        A model with attention names its projections to queries, keys and values; one without names its gates and the
+        first layer that sees all modalities. Empty = the model does not say; methods that adapt fusion refuse it.
+        """
+        return ()
+
     @abstractmethod
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Source-training loss of one batch; ``target`` float ``[B]``, 1 = bona fide."""

@@ -71,6 +71,10 @@ class LateFusion(FasModel):
         """See `FasModel.score_bias`."""
         return f"fused.{len(self.fused) - 1}.bias"
 
+    def fusion_names(self) -> tuple[str, ...]:
+        """See `FasModel.fusion_names`: the fused head's first layer."""
+        return tuple(name for name, _ in self.named_parameters() if name.startswith("fused.0."))
+
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Cross-entropy of heads, of the fused head on all there is, and on a random missing pattern."""
         goal = smooth(target, step.label_smoothing)

@@ -102,6 +102,10 @@ class MfasDanet(FasModel):
         """See `FasModel.score_bias`."""
         return f"fused.{len(self.fused) - 1}.bias"
 
+    def fusion_names(self) -> tuple[str, ...]:
+        """See `FasModel.fusion_names`: enhancement gates and the fused head's first layer."""
+        return tuple(name for name, _ in self.named_parameters() if name.startswith(("gates.", "fused.0.")))
+
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Source-training loss, `docs/methods/mfas_danet.md` equation (4)."""
         a = self.architecture
