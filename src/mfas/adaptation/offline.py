@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import torch
 from pydantic import Field
@@ -45,6 +45,25 @@ class LabelledBatch:
     def __post_init__(self) -> None:
         if self.genuine.shape != (len(self.batch),) or self.genuine.dtype != torch.bool:
             raise InputError(f"expected classes as bool [{len(self.batch)}], got {tuple(self.genuine.shape)}")
+
+
+class _Unlabelled(Sequence[Batch]):
+    """The batches of labelled ones, made when they are asked for."""
+
+    def __init__(self, labelled: Sequence[LabelledBatch]) -> None:
+        self._labelled = labelled
+
+    def __len__(self) -> int:
+        return len(self._labelled)
+
+    @overload
+    def __getitem__(self, index: int) -> Batch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Batch]: ...
+    def __getitem__(self, index: int | slice) -> Batch | list[Batch]:
+        if isinstance(index, slice):
+            return [some.batch for some in self._labelled[index]]
+        return self._labelled[index].batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +145,8 @@ class OfflineAdapter(AdaptedModel):
         pool = CapturePool(target, spec)
         known = None
         if source is not None:
-            captures = CapturePool([some.batch for some in source], spec)
-            known = LabelledPool(captures, torch.cat([some.genuine for some in source]))
+            genuine = torch.cat([some.genuine for some in source])
+            known = LabelledPool(CapturePool(_Unlabelled(source), spec), genuine)
         course = Course()
         try:
             self.learn(pool, known, course)
@@ -145,6 +164,11 @@ class OfflineAdapter(AdaptedModel):
             drift=self._live.drift(),
             seconds=perf_counter() - start,
         )
+
+    @property
+    def source_captures(self) -> int:
+        """How many labelled captures of the source `fit` is to be given at most; 0 = it takes none."""
+        return 0
 
     @property
     def fitted(self) -> bool:

@@ -60,6 +60,11 @@ class Pmc(OfflineAdapter):
         """See `OfflineAdapter.surface_of`."""
         return upper_names(model)
 
+    @property
+    def source_captures(self) -> int:
+        """See `OfflineAdapter.source_captures`."""
+        return self.settings.source_captures
+
     def learn(self, target: CapturePool, source: LabelledPool | None, course: Course) -> None:
         """See `OfflineAdapter.learn`."""
         assert source is not None

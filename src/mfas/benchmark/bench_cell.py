@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from mfas._files import make_folder, write_json, write_text
-from mfas.adaptation.contract import Adapter, StepReport
-from mfas.adaptation.registry import create
+from mfas.adaptation.contract import AdaptedModel, StepReport
+from mfas.adaptation.offline import FitReport, OfflineAdapter
+from mfas.adaptation.registry import create, create_offline, is_offline
 from mfas.benchmark.bench_captures import Captures, arrival_ids
 from mfas.benchmark.bench_cells import Cell, Grid
 from mfas.benchmark.bench_config import BASELINE
 from mfas.benchmark.bench_maps import SCORE_BATCH, Served, StoredMaps, moves_lower, source_predictions
+from mfas.benchmark.bench_offline import Arriving, LabelledSource
 from mfas.benchmark.bench_outcome import PROBE_FILE, ROW_FILE, Answers, probe_fields, probe_figures, pseudo_fields
 from mfas.benchmark.progress import SCORES_FILE, STEPS_FILE
 from mfas.benchmark.results import run_row
@@ -30,6 +32,7 @@ from mfas.data.scores import write_scores
 from mfas.models.contract import FasModel, Maps
 from mfas.models.store import load_model
 
+FIT_FILE = "fit.json"
 Value = TypeVar("Value")
 
 
@@ -71,6 +74,12 @@ class Workbench:
         key = (self.grid.model_dir(cell), adapted)
         return self._keep("serve", key, 64, lambda: not moves_lower(model, adapted, sample))
 
+    def labelled(self, cell: Cell, most: int) -> LabelledSource:
+        """Labelled captures of the cell's sources, for an offline method that needs them."""
+        spec, paths = self.model(cell)[1].preprocess, [self.grid.config.manifest_of(name) for name in cell.sources]
+        key = (cell.sources, spec, most, cell.seed)
+        return self._keep("labelled", key, 1, lambda: LabelledSource(paths, spec, most, cell.seed))
+
     def _place(self, cell: Cell) -> tuple[Path, str, frozenset[str]]:
         return self.grid.model_dir(cell), cell.target, frozenset(self.grid.stream_sites(cell.target, cell.stream))
 
@@ -93,10 +102,14 @@ class _Ran:
     checkpoints: list[dict[str, Any]]
     probe: NDArray[np.float64]
     batch_independent: bool
+    fit: FitReport | None = None
 
 
 def run_cell(bench: Workbench, cell: Cell, folder: Path) -> None:
-    """Run a cell and write ``scores.parquet``, ``probe.parquet``, ``steps.jsonl`` and, last, ``row.json``."""
+    """Run a cell and write ``scores.parquet``, ``probe.parquet``, ``steps.jsonl`` and, last, ``row.json``.
+
+    An offline method is fitted on the whole stream, which is then scored; what it did stands in ``fit.json``.
+    """
     grid, (_, card) = bench.grid, bench.model(cell)
     threshold = card.threshold(cell.missing)
     recipe, captures = grid.recipes[cell.stream], bench.captures(cell)
@@ -115,13 +128,14 @@ def run_cell(bench: Workbench, cell: Cell, folder: Path) -> None:
     probe = captures.probe.rows
     before = probe_figures(captures, score[probe], present[probe], cell, threshold)
     after, table = probe_figures(captures, ran.probe, present[probe], cell, threshold, with_table=True)
-    seconds = sum(report.seconds for report in ran.reports)
+    seconds = ran.fit.seconds if ran.fit else sum(report.seconds for report in ran.reports)
     facts = {
         **cell.facts(grid.config),
         "batch_size": recipe.batch_size,
         "batch_independent": ran.batch_independent,
+        "transductive": ran.fit is not None,
         "captures": len(items),
-        "steps_taken": sum(report.updated for report in ran.reports),
+        "steps_taken": ran.fit.steps if ran.fit else sum(report.updated for report in ran.reports),
         "seconds": seconds,
         "captures_per_second": len(items) / seconds if seconds else None,
         **pseudo_fields(ran.reports, truths),
@@ -131,6 +145,8 @@ def run_cell(bench: Workbench, cell: Cell, folder: Path) -> None:
     write_scores(scores, folder / SCORES_FILE)
     write_scores(table, folder / PROBE_FILE)
     write_text(folder / STEPS_FILE, "".join(json.dumps(r.to_dict(), allow_nan=False) + "\n" for r in ran.reports))
+    if ran.fit:
+        write_json(folder / FIT_FILE, ran.fit.to_dict())
     row = run_row(scores, threshold, facts, draws=grid.config.draws)
     write_json(folder / ROW_FILE, row)
 
@@ -160,7 +176,9 @@ def _adapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing:
     model = deepcopy(source)
     served = Served(model)
     plan = grid.config.methods[cell.method]
-    adapter = create(grid.config.method_of(cell.method), model, card, plan.settings, cell.seed)
+    method = grid.config.method_of(cell.method)
+    make = create_offline if is_offline(method) else create
+    adapter = make(method, model, card, plan.settings, cell.seed)
     stored = bench.maps(cell) if bench.may_serve(cell, adapter.adapted_parameters) else None
     probe = _Probe(bench, cell, missing, adapter, served, stored)
     rows = captures.stream.rows[[item.row for item in items]]
@@ -169,6 +187,10 @@ def _adapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing:
     heard = np.flatnonzero(present.any(dim=1).numpy())
     answers = Answers(len(items))
     steps = [heard[start : start + recipe.batch_size] for start in range(0, len(heard), recipe.batch_size)]
+    fit: FitReport | None = None
+    if isinstance(adapter, OfflineAdapter):
+        source_of = bench.labelled(cell, adapter.source_captures) if adapter.needs_source else None
+        fit = adapter.fit(Arriving(captures, items, present, subjects, heard), source_of)
     stops = {round(len(steps) * k / (recipe.checkpoints + 1)) for k in range(1, recipe.checkpoints + 1)}
     reports: list[StepReport] = []
     checkpoints: list[dict[str, Any]] = []
@@ -182,6 +204,9 @@ def _adapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing:
             if edited.any():
                 maps = served.computed(batch, maps, edited)
             served.offer(batch, maps)
+        if isinstance(adapter, OfflineAdapter):
+            answers.take(places, adapter.predict(batch), number)
+            continue
         prediction, report = adapter.step(batch)
         answers.take(places, prediction, number)
         reports.append(report)
@@ -189,7 +214,7 @@ def _adapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing:
             figures = probe_figures(captures, probe.scores(reports), probe.present, cell, threshold)
             updates = sum(r.updated for r in reports)
             checkpoints.append({"captures": int(places[-1]) + 1, "updates": updates, **figures})
-    return _Ran(answers, reports, checkpoints, probe.scores(reports), adapter.batch_independent)
+    return _Ran(answers, reports, checkpoints, probe.scores(reports), adapter.batch_independent, fit)
 
 
 class _Probe:
@@ -200,7 +225,7 @@ class _Probe:
         bench: Workbench,
         cell: Cell,
         missing: tuple[Modality, ...],
-        adapter: Adapter,
+        adapter: AdaptedModel,
         served: Served,
         stored: StoredMaps | None,
     ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mfas._files import sha256
+from mfas.adaptation.registry import is_offline, offline_class
 from mfas.benchmark.bench_config import BASELINE, BenchConfig
 from mfas.benchmark.stream_recipe import StreamRecipe, expand_sites, load_recipe
 from mfas.card import CARD_FILE
@@ -83,7 +84,7 @@ class Grid:
             "model": self._hashes[self.model_dir(cell) / CARD_FILE],
             "manifests": {
                 name: self._hashes[self.config.manifest_of(name)]
-                for name in dict.fromkeys((cell.target, *self.stream_sites(cell.target, cell.stream)))
+                for name in dict.fromkeys((cell.target, *self._sites_read(cell)))
             },
             "recipe": self.recipes[cell.stream].model_dump(mode="json", exclude={"description"}),
             "method": self.config.method_of(cell.method),
@@ -92,6 +93,11 @@ class Grid:
         }
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def _sites_read(self, cell: Cell) -> tuple[str, ...]:
+        """The stream's sites, and the sources where the method is given labelled captures of them."""
+        method, sites = self.config.method_of(cell.method), self.stream_sites(cell.target, cell.stream)
+        return (*sites, *cell.sources) if is_offline(method) and offline_class(method).needs_source else sites
 
     @cached_property
     def _hashes(self) -> _Hashes:

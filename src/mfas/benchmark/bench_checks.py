@@ -9,6 +9,7 @@ import yaml
 
 from mfas._files import read_json
 from mfas.adaptation.registry import create as create_adapter
+from mfas.adaptation.registry import create_offline, is_offline
 from mfas.benchmark.bench_cells import Grid
 from mfas.benchmark.bench_config import BenchConfig
 from mfas.benchmark.bench_rows import SiteRows, check_roles, restrict, stream_columns
@@ -125,7 +126,8 @@ def _check_methods(grid: Grid) -> None:
         )
         for row in config.methods:
             untrained = create_model(training.model, training.preprocess, training.architecture).eval()
-            adapter = create_adapter(config.method_of(row), untrained, card, config.methods[row].settings)
+            make = create_offline if is_offline(config.method_of(row)) else create_adapter
+            adapter = make(config.method_of(row), untrained, card, config.methods[row].settings)
             settings = getattr(adapter, "settings", None)
             if isinstance(settings, Config):
                 grid.settings[model, row] = settings.model_dump(mode="json")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from mfas._files import read_json, write_json
-from mfas.adaptation.registry import create
+from mfas.adaptation.registry import create, is_offline
 from mfas.benchmark.bench_captures import Captures, arrival_ids
 from mfas.benchmark.bench_cell import Workbench
 from mfas.benchmark.bench_cells import BENCH_VERSION, Cell, Grid
@@ -27,6 +27,7 @@ _BATCH = 10
 def costs(grid: Grid, cells: list[Cell]) -> list[dict[str, Any]]:
     """Per model and method: ``relative`` = median over rounds of its rate over the baseline's in the same round.
 
+    A method that needs the whole target at once has no rate; its seconds stand in its rows.
     Timed on the first of ``cells`` of each model, up to ``cost_captures`` of its stream; kept under ``OUT/cost``.
     """
     out: list[dict[str, Any]] = []
@@ -37,7 +38,7 @@ def costs(grid: Grid, cells: list[Cell]) -> list[dict[str, Any]]:
             continue
         batches: list[Batch] = []
         for method in grid.config.methods:
-            if method == BASELINE:
+            if method == BASELINE or is_offline(grid.config.method_of(method)):
                 continue
             cell = next(c for c in cells if (c.model, c.method) == (model, method))
             settings = grid.settings.get((model, method))
