@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mfas.adaptation.guards.labelled import LabelledSet
 from mfas.card import Card, Preprocess
 from mfas.config import Config
-from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, CaptureIds, Label, Modality
+from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, CaptureIds, Label, Modality, Prediction
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
 from mfas.models.registry import create
 
@@ -73,6 +73,22 @@ def trained(name: str = "mfas_danet", steps: int = 60, seed: int = 0) -> FasMode
         loss.backward()
         optimiser.step()
     return model.eval()
+
+
+def restyled(count: int, seed: int = 0) -> Batch:
+    """`batch` of a target where RGB shows the class otherwise: no difference in brightness, bona fide is striped."""
+    some = batch(count, seed)
+    genuine = target_of(count).view(-1, 1, 1, 1)
+    stripes = torch.where(torch.arange(SPEC.size) // 4 % 2 == 0, 1.0, -1.0)
+    rgb = some.images[Modality.RGB] - (genuine - 0.5) + genuine * stripes
+    return Batch({**some.images, Modality.RGB: rgb}, some.present, some.ids)
+
+
+def right_by_head(prediction: Prediction) -> dict[str, float]:
+    """Share of right decisions at 0.5 on a batch with `target_of`'s classes, fused and of each head."""
+    genuine = target_of(len(prediction)) > 0
+    scores = {"fused": prediction.score} | dict(zip(MODALITIES, prediction.modality_scores.T, strict=True))
+    return {name: float(((score >= 0.5) == genuine).float().mean()) for name, score in scores.items()}
 
 
 def labelled(batches: Sequence[Batch], targets: Sequence[Tensor], threshold: float = 0.5) -> LabelledSet:

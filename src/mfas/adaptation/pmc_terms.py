@@ -65,6 +65,7 @@ def learning_share(accuracies: Sequence[float], passes: int) -> float:
     """
     votes = 1
     for i in range(len(accuracies)):
-        fell = i > 0 and all(accuracies[j] < sum(accuracies[: j + 1]) / (j + 1) for j in (i - 1, i))
+        # equal accuracies must not count as a fall, however their mean is rounded
+        fell = i > 0 and all(accuracies[j] < sum(accuracies[: j + 1]) / (j + 1) - 1e-9 for j in (i - 1, i))
         votes += -1 if fell else 1
     return min(1.0, max(0.0, votes / passes))
