@@ -83,7 +83,7 @@ def test_only_captures_with_two_observed_modalities_teach() -> None:
 
 def test_the_first_loss_is_mutual_information_alone_and_it_falls() -> None:
     """Infrared contradicts the others, so patterns disagree; nothing has moved yet, so there is nothing to distil."""
-    adapter = registry.create("midl", trained(steps=8), card(), {"learning_rate": 2e-3, "patterns": 6})
+    adapter = registry.create("midl", trained(steps=8), card(), {"learning_rate": 1e-2, "patterns": 6})
     some = batch(20, seed=3)
     some.images[Modality.IR].neg_()
     _, first = adapter.step(some)

@@ -122,6 +122,14 @@ def test_what_a_pass_selects_is_learnt_in_that_pass() -> None:
     assert adapter.fit([batch(16, seed=i) for i in range(2)], known()).steps == 2 + 4 * 2
 
 
+@pytest.mark.parametrize("name", ["mfas_danet", "late_fusion"])
+def test_surface_is_everything_above_the_cut(name: str) -> None:
+    model = tiny_model(name)
+    below = {parameter for parameter, _ in model.named_parameters() if ".low." in parameter}
+    adapted = registry.create_offline("pmc", model, card(name)).adapted_parameters
+    assert adapted == {parameter for parameter, _ in model.named_parameters()} - below
+
+
 # -- what it learns --------------------------------------------------------------------------------------------------
 
 
