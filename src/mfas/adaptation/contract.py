@@ -71,6 +71,8 @@ class AdaptedModel(ABC):
     name: ClassVar[str] = ""
     Settings: ClassVar[type[Config]] = Config
     batch_independent: bool = True
+    rests_when_sure: bool = False
+    """Whether a source model that is sure of all it sees leaves the method with nothing to learn."""
 
     adapted_parameters: frozenset[str]
     """Names in the model's ``state_dict`` that may ever change."""

@@ -95,3 +95,35 @@ def contiguous_norms(model: FasModel) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def classifier_names(model: FasModel, answer: Literal["logit", "modality_logits"]) -> frozenset[str]:
+    """Parameters that ``answer`` of a `ModelOutput` is computed with once features and complements are there.
+
+    Found in the graph of one pass of an all-zero capture, so that a model need not name its layers in any way.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    size = model.spec.size
+    images = {m: torch.zeros(1, model.spec.channels(m), size, size) for m in MODALITIES}
+    asked = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.requires_grad_(True)
+        with torch.enable_grad():
+            output = model(Batch(images, torch.ones(1, len(MODALITIES), dtype=torch.bool), CaptureIds.anonymous(1)))
+    finally:
+        for parameter, before in asked:
+            parameter.requires_grad_(before)
+    seen: set[Any] = {x.grad_fn for x in (*output.features.values(), *output.complements.values())}
+    todo: list[Any] = [getattr(output, answer).grad_fn]
+    chosen: set[str] = set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            chosen.add(names[id(node.variable)])
+        todo += [following for following, _ in node.next_functions]
+    if not chosen:
+        raise ConfigError(f"model '{model.name}' has no classifier to adapt")
+    return frozenset(chosen)
