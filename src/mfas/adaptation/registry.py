@@ -2,7 +2,7 @@
 
 Names compose left to right: ``mfas_danet+anchor+canary`` is the canary around the anchor around the method. The
 settings of a composed name are a mapping by part, ``{"mfas_danet": {...}, "anchor": {...}}``; those of a plain method
-are flat.
+are flat. Methods from outside the package come as entry points or as files, see `mfas.adaptation.plugins`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mfas.adaptation.contract import AdaptedModel, Adapter
 from mfas.adaptation.guards.base import Guard
 from mfas.adaptation.guards.labelled import LoadLabelled
 from mfas.adaptation.offline import OfflineAdapter
+from mfas.adaptation.plugins import load_entry_points, origin, outside_digest
 from mfas.card import Card
 from mfas.config import Config, parse
 from mfas.errors import ConfigError
@@ -41,11 +42,19 @@ _GUARDS: dict[str, Any] = {}
 
 def register(name: str) -> Callable[[AdapterT], AdapterT]:
     """Class decorator that puts a method, online or offline, or a guard on the registry under ``name``."""
+    """Class decorator that puts a method, or a guard, on the registry under ``name``.
+
+    Raises `ConfigError` when another module has that name already: a plug-in may not replace a method unseen.
+    """
 
     def add(cls: AdapterT) -> AdapterT:
+        table = _GUARDS if issubclass(cls, Guard) else _METHODS
+        if name in table and origin(table[name]) != origin(cls):
+            raise ConfigError(f"expected a name that is free, got '{name}', which {table[name].__module__} has")
         cls.name = name
         kind = _GUARDS if issubclass(cls, Guard) else _OFFLINE if issubclass(cls, OfflineAdapter) else _METHODS
         kind[name] = cls
+        table[name] = cls
         return cls
 
     return add
@@ -85,6 +94,14 @@ def method_class(name: str) -> AdapterClass:
         raise ConfigError(f"expected a method out of {', '.join(names())}, got '{name}'")
     cls: AdapterClass = _METHODS[name]
     return cls
+
+
+def outside_digests(name: str) -> dict[str, str]:
+    """SHA-256 of the defining file, by part of a plain or composed ``name``, of parts from outside the package."""
+    method, *guards = name.split("+")
+    classes = {method: method_class(method), **{guard: _GUARDS[guard] for guard in guards}}
+    found = {part: outside_digest(cls) for part, cls in classes.items()}
+    return {part: digest for part, digest in found.items() if digest}
 
 
 def parse_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Config]:
@@ -155,3 +172,4 @@ def _discover() -> None:
     for module in pkgutil.walk_packages(mfas.adaptation.__path__, "mfas.adaptation."):
         if module.name != __name__:
             importlib.import_module(module.name)
+    load_entry_points()

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from mfas._files import make_folder, sha256
 from mfas.adaptation.contract import Adapter, StepReport
+from mfas.adaptation.plugins import load_plugin
 from mfas.adaptation.registry import create
 from mfas.adaptation.saving import load_state, save_state
 from mfas.benchmark.labelled_run import read_labelled
@@ -44,6 +45,7 @@ class AdaptConfig(Config):
     workers: int = Field(1, ge=0, description="threads that decode ahead")
     threads: int = Field(0, ge=0, description="0 = as many as torch chooses")
     yunet: Path | None = None
+    plugins: tuple[Path, ...] = Field((), description="Python files that register methods or guards")
 
     @field_validator("missing")
     @classmethod
@@ -70,6 +72,8 @@ def adapt(
     """
     if config.threads:
         torch.set_num_threads(config.threads)
+    for path in config.plugins:
+        load_plugin(path)
     model, card = load_model(config.model_dir)
     manifest = read_manifest(config.manifest)
     manifest = (manifest.filter(split=config.split) if config.split else manifest).in_arrival_order()
@@ -94,8 +98,10 @@ def adapt(
 
 def identity(config: AdaptConfig) -> dict[str, Any]:
     """What a checkpoint belongs to: the resolved configuration and the hashes of model card and manifests."""
-    own = config.model_dump(mode="json", exclude={"out", "model", "manifest", "workers", "checkpoint_every"})
+    left_out = {"out", "model", "manifest", "workers", "checkpoint_every", "plugins"}
+    own = config.model_dump(mode="json", exclude=left_out)
     files = {"model": sha256(config.model_dir / CARD_FILE), "manifest": sha256(config.manifest)}
+    files |= {f"plugin.{path.stem}": sha256(path) for path in config.plugins}
     for part, given in config.settings.items():
         if isinstance(given, Mapping) and "manifest" in given:
             files[f"{part}.manifest"] = sha256(Path(given["manifest"]))
