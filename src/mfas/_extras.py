@@ -13,6 +13,7 @@ EXTRA_OF = {
     "kornia": "train",
     "safetensors": "train",
     "numba": "train",
+    "ray": "ray",
     "onnx": "export",
     "onnxscript": "export",
 }

@@ -35,6 +35,9 @@ Missing = Annotated[str | None, typer.Option("--missing", help="Modalities to ta
 Yunet = Annotated[
     Path | None, typer.Option("--yunet", help="YuNet ONNX file for face detection (default: LBP cascade).")
 ]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="Python file that registers methods; may be repeated.")
+]
 Workers = Annotated[int | None, typer.Option("--workers", help="Parallel workers.")]
 
 
@@ -164,6 +167,7 @@ def adapt(
     out: Out = None,
     seed: Seed = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in --out.")] = False,
+    plugin: Plugins = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     json: AsJson = False,
@@ -174,7 +178,7 @@ def adapt(
         from mfas.benchmark.adaptation_run import adapt as run
 
         given = {"model": model, "manifest": manifest, "method": method, "missing": missing, "out": out, "seed": seed}
-        resolved = AdaptConfig.resolve(config, overrides or (), given)
+        resolved = AdaptConfig.resolve(config, overrides or (), {**given, "plugins": plugin or None})
         with progress_bar("adapting", "captures") as advance:
             show(run(resolved, resume=resume, progress=advance), json)
 
@@ -247,6 +251,14 @@ def evaluate(
 def benchmark(
     out: Out = None,
     workers: Workers = None,
+    fresh: Annotated[
+        list[str] | None, typer.Option("--fresh", help="Row of the tables to compute anew; may be repeated.")
+    ] = None,
+    plugin: Plugins = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", help="Run cells on Ray: local, auto, or the address of a cluster.")
+    ] = None,
+    list_streams: Annotated[bool, typer.Option("--list-streams", help="Name the built-in streams and stop.")] = False,
     config: ConfigFile = None,
     overrides: Overrides = None,
     json: AsJson = False,
@@ -255,10 +267,15 @@ def benchmark(
     with needs("mfas benchmark"):
         from mfas.benchmark.bench import run_bench
         from mfas.benchmark.bench_config import BenchConfig
+        from mfas.benchmark.stream_recipe import descriptions
 
-        resolved = BenchConfig.resolve(config, overrides or (), {"out": out, "workers": workers})
+        if list_streams:
+            show(descriptions(), json)
+            return
+        given = {"out": out, "workers": workers, "plugins": plugin or None, "ray": ray}
+        resolved = BenchConfig.resolve(config, overrides or (), given)
         with progress_bar("benchmark", "jobs") as advance:
-            show(run_bench(resolved, advance), json)
+            show(run_bench(resolved, advance, say, fresh or ()), json)
 
 
 @app.command()

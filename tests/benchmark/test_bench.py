@@ -139,7 +139,7 @@ def test_tables_and_comparisons(bench: Path) -> None:
     page = (bench / "tables.md").read_text()
     titles = ("HTER, small, stream balanced", "HTER against source", "Held-out people", "Pseudo labels", "Speed")
     assert all(f"## {title}" in page for title in titles)
-    assert (bench / "tables.csv").read_text().startswith("table,row,column,value\n")
+    assert (bench / "tables.csv").read_text().startswith("table,row,column,value,deviation\n")
 
 
 def test_only_what_is_not_finished_is_computed_again(bench: Path, given: dict[str, Any], tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def columns(clips: int = 400, sites: tuple[str, ...] = ("a",), present: list[boo
         subject=np.array([f"s{i // 4}" for i in clip]),
         site=np.array([sites[i // clips] for i in clip]),
         label=np.array(["attack" if i % 2 else "bona_fide" for i in clip]),
+        species=np.array([f"mask_{i % 6}" if i % 2 else "" for i in clip]),
         order=(rows % CLIP).astype(float),
         present=np.tile(np.array([True] * 3 if present is None else present), (len(rows), 1)),
         score=clip / (clips * len(sites)),
@@ -40,7 +41,7 @@ def attacks(items: tuple[StreamItem, ...], drawn: StreamColumns) -> list[StreamI
 
 
 def sites_of(name: str) -> tuple[str, ...]:
-    return ("a", "b", "c", "d") if name == "recurring" else ("a",)
+    return {"recurring": tuple("abcd"), "continual": tuple("abcd"), "gradual": ("a", "b")}.get(name, ("a",))
 
 
 @pytest.mark.parametrize("name", recipe_names())

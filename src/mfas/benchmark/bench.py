@@ -1,70 +1,102 @@
-"""`mfas benchmark`: simulate, train and run what is missing, then write the tables."""
+"""`mfas benchmark`: simulate, train and run what is missing, then write what was found."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
 
-from mfas._files import make_folder, read_json, write_json, write_text
+from mfas._files import make_folder, read_json, write_json
 from mfas.benchmark.bench_cells import Cell, Grid
 from mfas.benchmark.bench_checks import check, check_trained, planned_site, simulated
 from mfas.benchmark.bench_config import BenchConfig
 from mfas.benchmark.bench_cost import costs
 from mfas.benchmark.bench_outcome import ROW_FILE
+from mfas.benchmark.bench_plan import kept, plan_run
+from mfas.benchmark.bench_ray import attempt_on_ray, check_ray
 from mfas.benchmark.bench_statistics import comparisons, summaries
-from mfas.benchmark.bench_tables import as_csv, markdown, tables
 from mfas.benchmark.bench_workers import attempt_all
+from mfas.benchmark.bench_written import write_results
 from mfas.benchmark.training_run import train
 from mfas.card import CARD_FILE
 from mfas.config import environment, write_resolved
-from mfas.errors import MfasError
+from mfas.errors import ConfigError, MfasError
 from mfas.simulation import SIMULATOR_VERSION, simulate
 
 Advance = Callable[[int, int], None]
 
 
-def run_bench(config: BenchConfig, progress: Advance | None = None) -> dict[str, Any]:
-    """Run the grid; writes ``results.json``, ``tables.md`` and ``tables.csv`` under ``out``.
+def run_bench(
+    config: BenchConfig,
+    progress: Advance | None = None,
+    say: Callable[[str], None] | None = None,
+    fresh: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Run the grid; writes ``results.json``, tables, figures and ``report.html`` under ``out``.
 
-    What an earlier run finished under ``out`` is used again: sites, source models and cells. A cell that fails becomes
-    a row whose ``status`` says why, and is tried again next time. Returns a JSON-safe summary. Raises `ConfigError` for
-    a wrong configuration, before anything is simulated or trained.
+    What an earlier run finished under ``out`` is used again: sites, source models and cells, but for the cells of the
+    methods in ``fresh`` (rows of the tables), which are computed anew. A cell that fails becomes a row whose
+    ``status`` says why, and is tried again next time. ``say`` is told what there is to do, and for how long, before it
+    is done. Returns a JSON-safe summary. Raises `ConfigError` for a wrong configuration, before anything is simulated
+    or trained.
     """
+    start = perf_counter()
     grid = Grid(config)
     check(grid)
+    for name in fresh:
+        if name not in config.methods:
+            raise ConfigError(f"expected a row to compute anew out of {', '.join(config.methods)}, got '{name}'")
+    if config.ray:
+        check_ray()
     make_folder(config.out)
     write_resolved(config, config.out, "benchmark")
     cells = list(grid.cells())
+    _forget(grid, [cell for cell in cells if cell.method in fresh])
+    plan = plan_run(grid, cells)
+    if say is not None:
+        say(f"benchmark: {plan.sentence()}")
     trainings = sorted({(cell.model, cell.sources, cell.training_seed) for cell in cells})
     jobs = _Jobs(len(config.site_names) + len(trainings) + len(cells), progress)
     _simulate(config, jobs)
     faults = _train(config, trainings, jobs)
     finished = _run(grid, cells, faults, jobs)
     rows = [_row(grid, done) for done in finished]
-    found = comparisons(rows, config.out, config.draws)
-    result = {
+    found = comparisons(rows, config.out, config.draws, config.against)
+    result: dict[str, Any] = {
         "runs": rows,
         "comparisons": found,
-        "comparisons_summary": summaries(found),
+        "comparisons_summary": summaries(found, rows, config.out, config.draws),
         "cost": costs(grid, [done.cell for done in finished if done.folder is not None]),
+        "plan": plan.to_dict() | {"real_hours": (perf_counter() - start) / 3600},
         "environment": environment() | {"simulator": SIMULATOR_VERSION},
     }
     write_json(config.out / "results.json", result)
-    write_text(config.out / "tables.md", markdown(tables(result)))
-    write_text(config.out / "tables.csv", as_csv(tables(result)))
+    write_results(result, config)
     failed = [row["status"] for row in rows if row["status"] != "ok"]
     return {
         "results": str(config.out / "results.json"),
         "tables": str(config.out / "tables.md"),
+        "report": str(config.out / "report.html"),
         "cells": len(cells),
         "computed": sum(done.computed for done in finished),
         "failed": len(failed),
+        "estimated_hours": result["plan"]["estimated_hours"],
+        "real_hours": result["plan"]["real_hours"],
     }
+
+
+def _forget(grid: Grid, cells: Iterable[Cell]) -> None:
+    """Drop kept cells, and what was derived from kept cells: it is named by their hashes, which stay."""
+    chosen = [cell for cell in cells if kept(grid, cell)]
+    for cell in chosen:
+        shutil.rmtree(grid.folder(cell))
+    for name in ("differences", "cost") if chosen else ():
+        shutil.rmtree(grid.config.out / name, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +165,8 @@ def _run(grid: Grid, cells: list[Cell], faults: dict[Training, str], jobs: _Jobs
     jobs.finished(len(done))
     folder_of = dict(waiting)
     torch.set_num_threads(1)
-    for cell, fault in attempt_all(grid, waiting, grid.config.workers):
+    attempts = attempt_on_ray(grid, waiting) if grid.config.ray else attempt_all(grid, waiting, grid.config.workers)
+    for cell, fault in attempts:
         folder = folder_of[cell]
         done[cell] = _Done(cell, folder, fault, computed=True)
         if fault:

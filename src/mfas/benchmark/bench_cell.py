@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from mfas.benchmark.bench_offline import Arriving, LabelledSource
 from mfas.benchmark.bench_outcome import PROBE_FILE, ROW_FILE, Answers, probe_fields, probe_figures, pseudo_fields
 from mfas.benchmark.progress import SCORES_FILE, STEPS_FILE
 from mfas.benchmark.results import run_row
-from mfas.benchmark.stream import StreamItem, compose, truth
+from mfas.benchmark.stream import StreamItem, arrivals, compose, truth
 from mfas.card import Card
 from mfas.core import Modality, parse_modalities
 from mfas.data.scores import write_scores
@@ -110,6 +111,8 @@ def run_cell(bench: Workbench, cell: Cell, folder: Path) -> None:
 
     An offline method is fitted on the whole stream, which is then scored; what it did stands in ``fit.json``.
     """
+    """Run a cell and write ``scores.parquet``, ``probe.parquet``, ``steps.jsonl`` and, last, ``row.json``."""
+    start = perf_counter()
     grid, (_, card) = bench.grid, bench.model(cell)
     threshold = card.threshold(cell.missing)
     recipe, captures = grid.recipes[cell.stream], bench.captures(cell)
@@ -148,24 +151,22 @@ def run_cell(bench: Workbench, cell: Cell, folder: Path) -> None:
     if ran.fit:
         write_json(folder / FIT_FILE, ran.fit.to_dict())
     row = run_row(scores, threshold, facts, draws=grid.config.draws)
-    write_json(folder / ROW_FILE, row)
+    write_json(folder / ROW_FILE, row | {"wall_seconds": perf_counter() - start})
 
 
 def _unadapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing: tuple[Modality, ...]) -> _Ran:
     """The baseline needs no stream: its score of a capture is the same whenever it comes."""
     captures = bench.captures(cell)
     answers = Answers(len(items))
-    size = bench.grid.recipes[cell.stream].batch_size
     for place, item in enumerate(items):
         score, present = bench.unadapted(cell, tuple(sorted({*missing, *item.drop})))
         row = captures.stream.rows[item.row]
         answers.score[place], answers.present[place] = score[row], present[row]
-    heard = np.flatnonzero(answers.present.any(axis=1))
-    answers.step[heard] = np.arange(len(heard)) // size
-    reports = [
-        StepReport(step=i, seen=min(size, len(heard) - i * size), skipped_reason="source never learns")
-        for i in range(-(-len(heard) // size))
-    ]
+    steps = arrivals(items, np.flatnonzero(answers.present.any(axis=1)), bench.grid.recipes[cell.stream])
+    reports = []
+    for number, (places, _) in enumerate(steps):
+        answers.step[places] = number
+        reports.append(StepReport(step=number, seen=len(places), skipped_reason="source never learns"))
     probe = bench.unadapted(cell, missing)[0][captures.probe.rows]
     return _Ran(answers, reports, [], probe, True)
 
@@ -191,11 +192,14 @@ def _adapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing:
     if isinstance(adapter, OfflineAdapter):
         source_of = bench.labelled(cell, adapter.source_captures) if adapter.needs_source else None
         fit = adapter.fit(Arriving(captures, items, present, subjects, heard), source_of)
+    steps = arrivals(items, heard, recipe)
     stops = {round(len(steps) * k / (recipe.checkpoints + 1)) for k in range(1, recipe.checkpoints + 1)}
     reports: list[StepReport] = []
     checkpoints: list[dict[str, Any]] = []
     threshold = card.threshold(cell.missing)
-    for number, places in enumerate(steps):
+    for number, (places, anew) in enumerate(steps):
+        if anew:
+            adapter.reset()
         some = [items[i] for i in places]
         ids = arrival_ids(some, places.tolist(), [subjects[i] for i in places])
         batch, edited = captures.batch(some, captures.stream, present[places], ids)

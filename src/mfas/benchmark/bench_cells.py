@@ -15,6 +15,10 @@ from mfas._files import sha256
 from mfas.adaptation.registry import is_offline, offline_class
 from mfas.benchmark.bench_config import BASELINE, BenchConfig
 from mfas.benchmark.stream_recipe import StreamRecipe, expand_sites, load_recipe
+from mfas.adaptation.plugins import load_plugin
+from mfas.adaptation.registry import outside_digests
+from mfas.benchmark.bench_config import BASELINE, BenchConfig, stream_row
+from mfas.benchmark.stream_recipe import StreamRecipe, expand_sites, load_recipe, recipe_content
 from mfas.card import CARD_FILE
 from mfas.errors import ConfigError
 
@@ -35,6 +39,11 @@ class Cell:
     seed: int
     method: str
 
+    def place(self) -> dict[str, str | int]:
+        """Its value on each axis that a part may restrict."""
+        own: dict[str, str | int] = {"targets": self.target, "models": self.model, "methods": self.method}
+        return own | {"missing": self.missing, "streams": self.stream, "seeds": self.seed}
+
     def facts(self, config: BenchConfig) -> dict[str, Any]:
         """The fields of a row that name the cell."""
         own = asdict(self) | {"sources": list(self.sources)}
@@ -42,21 +51,30 @@ class Cell:
 
 
 class Grid:
-    """A configuration with its recipes read; the same in every process."""
+    """A configuration with its recipes read and its plug-ins loaded; the same in every process."""
 
     def __init__(self, config: BenchConfig) -> None:
         self.config = config
+        for path in config.plugins:
+            load_plugin(path)
         self.recipes: dict[str, StreamRecipe] = {}
         self.settings: dict[tuple[str, str], Any] = {}
         """Resolved settings by (model, method), where the check of the configuration could read them."""
         for name, overrides in config.streams.items():
-            short = Path(name).stem if name.endswith((".yaml", ".yml")) else name
+            short = stream_row(name)
             if short in self.recipes:
                 raise ConfigError(f"expected streams of different names, got '{short}' twice")
-            self.recipes[short] = load_recipe(name, overrides)
+            own = dict(overrides)
+            self.recipes[short] = load_recipe(str(own.pop("recipe", name)), own)
 
     def cells(self) -> Iterator[Cell]:
-        """Every cell; those that share a model and captures follow each other, the baseline first."""
+        """Every cell of any part, once; those that share model and captures follow each other, the baseline first."""
+        parts = self.config.parts
+        for cell in self._whole():
+            if not parts or any(part.holds(cell.place()) for part in parts):
+                yield cell
+
+    def _whole(self) -> Iterator[Cell]:
         config = self.config
         methods = sorted(config.methods, key=lambda name: name != BASELINE)
         models = product(config.targets, config.models, config.training.seeds)
@@ -86,11 +104,14 @@ class Grid:
                 name: self._hashes[self.config.manifest_of(name)]
                 for name in dict.fromkeys((cell.target, *self._sites_read(cell)))
             },
-            "recipe": self.recipes[cell.stream].model_dump(mode="json", exclude={"description"}),
+            "recipe": recipe_content(self.recipes[cell.stream]),
             "method": self.config.method_of(cell.method),
             "settings": self.settings.get((cell.model, cell.method), self.config.methods[cell.method].settings),
             **asdict(cell),
         }
+        outside = outside_digests(self.config.method_of(cell.method))
+        if outside:
+            content["plugins"] = outside
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 

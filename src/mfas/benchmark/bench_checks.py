@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -101,21 +102,24 @@ def _site_rows(config: BenchConfig, name: str) -> SiteRows:
 
 
 def _check_streams(grid: Grid, rows: dict[str, SiteRows]) -> None:
-    for target in grid.config.targets:
-        for name, recipe in grid.recipes.items():
-            try:
-                order = grid.stream_sites(target, name)
-                parts = [rows[site] for site in dict.fromkeys(order)]
-                check_roles(parts, target, order)
-                used = [restrict(part, part.roles(target, order) == "stream") for part in parts]
-                compose(recipe, stream_columns(used, order), grid.config.seeds[0])
-            except ConfigError as reason:
-                raise ConfigError(f"stream '{name}' at target '{target}': {reason}") from None
+    for target, name in dict.fromkeys((cell.target, cell.stream) for cell in grid.cells()):
+        try:
+            order = grid.stream_sites(target, name)
+            parts = [rows[site] for site in dict.fromkeys(order)]
+            check_roles(parts, target, order)
+            used = [restrict(part, part.roles(target, order) == "stream") for part in parts]
+            compose(grid.recipes[name], stream_columns(used, order), grid.config.seeds[0])
+        except ConfigError as reason:
+            raise ConfigError(f"stream '{name}' at target '{target}': {reason}") from None
 
 
 def _check_methods(grid: Grid) -> None:
-    """Every method is put around every model, untrained: unknown names, settings and surfaces show themselves."""
+    """Every method is put around its models, untrained: unknown names and settings, and refusals, show themselves.
+
+    A method that refuses a model only once it is trained makes rows that say so.
+    """
     config = grid.config
+    pairs = dict.fromkeys((cell.model, cell.method) for cell in grid.cells())
     for model in config.models:
         training = config.training_of(model, config.sources_of(config.targets[0]), config.training.seeds[0])
         card = Card(
@@ -128,6 +132,12 @@ def _check_methods(grid: Grid) -> None:
             untrained = create_model(training.model, training.preprocess, training.architecture).eval()
             make = create_offline if is_offline(config.method_of(row)) else create_adapter
             adapter = make(config.method_of(row), untrained, card, config.methods[row].settings)
+        untrained = create_model(training.model, training.preprocess, training.architecture).eval()
+        for row in (row for name, row in pairs if name == model):
+            try:
+                adapter = create_adapter(config.method_of(row), deepcopy(untrained), card, config.methods[row].settings)
+            except ConfigError as reason:
+                raise ConfigError(f"method '{row}' with model '{model}': {reason}") from None
             settings = getattr(adapter, "settings", None)
             if isinstance(settings, Config):
                 grid.settings[model, row] = settings.model_dump(mode="json")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from mfas.benchmark.bench_parts import BASELINE, PartPlan, unknown_entry
 from mfas.benchmark.training_run import TrainConfig
 from mfas.config import Config, parse
 from mfas.core import MISSING_PATTERNS, format_modalities, parse_modalities
 
-BASELINE = "source"
-"""The method that every other is held against."""
+__all__ = ["BASELINE", "BenchConfig", "MethodPlan", "SitesPlan", "TrainingPlan", "stream_row"]
 
 
 class SitesPlan(Config):
@@ -35,6 +36,7 @@ class MethodPlan(Config):
 
     method: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
+    cost: float = Field(2.0, gt=0, description="time over a plain prediction, for the plan, until it is measured")
 
 
 class BenchConfig(Config):
@@ -51,7 +53,11 @@ class BenchConfig(Config):
     missing: tuple[str, ...] = Field(MISSING_PATTERNS, min_length=1)
     streams: dict[str, dict[str, Any]] = Field(min_length=1, description="recipe name or YAML file to overrides")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of the streams")
+    parts: tuple[PartPlan, ...] = Field((), description="what of the grid is run; empty = all of it")
+    against: tuple[str, ...] = Field((BASELINE,), min_length=1, description="rows that differences are taken to")
+    plugins: tuple[Path, ...] = Field((), description="Python files that register methods")
     workers: int = Field(1, ge=1, le=64, description="processes, each with one thread")
+    ray: str = Field("", description="empty = this machine's processes; local, auto, or the address of a cluster")
     draws: int = Field(2000, ge=100, le=100_000, description="of the bootstrap")
     cost_captures: int = Field(200, ge=0, description="captures to time each method on; 0 = not timed")
 
@@ -78,7 +84,7 @@ class BenchConfig(Config):
     def _comparable(self) -> BenchConfig:
         if BASELINE not in self.methods or self.methods[BASELINE] != MethodPlan():
             raise ValueError(f"expected '{BASELINE}: {{}}' among the methods: it is what the others are held against")
-        for key in ("targets", "sources", "missing", "seeds"):
+        for key in ("targets", "sources", "missing", "seeds", "against"):
             values = getattr(self, key)
             if len(set(values)) < len(values):
                 raise ValueError(f"expected each of {key} once, got {', '.join(map(str, values))}")
@@ -87,6 +93,20 @@ class BenchConfig(Config):
             raise ValueError(f"expected targets that are not among the sources, got '{both[0]}'")
         if not self.sources and len(self.targets) < 2:
             raise ValueError("expected sources, or at least two targets that are each other's sources")
+        axes: dict[str, Collection[str | int]] = {
+            "targets": self.targets,
+            "models": self.models,
+            "methods": self.methods,
+            "missing": self.missing,
+            "streams": [stream_row(name) for name in self.streams],
+            "seeds": self.seeds,
+        }
+        fault = unknown_entry(self.parts, axes)
+        if fault:
+            raise ValueError(fault)
+        strange = [name for name in self.against if name not in self.methods]
+        if strange:
+            raise ValueError(f"expected against out of {', '.join(self.methods)}, got '{strange[0]}'")
         return self
 
     @property
@@ -121,3 +141,8 @@ class BenchConfig(Config):
             "loop": loop,
         }
         return parse(TrainConfig, {"model": model, **own, **fixed}, f"models.{model}")
+
+
+def stream_row(name: str) -> str:
+    """What a stream is called in tables: its name, or that of its YAML file."""
+    return Path(name).stem if name.endswith((".yaml", ".yml")) else name

@@ -1,4 +1,4 @@
-"""What a method costs: captures a second over those of the unadapted model, timed in turn, without stored maps."""
+"""What a method costs beside the unadapted model: time, taken in turn and without stored maps, and memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import torch
 
 from mfas._files import read_json, write_json
 from mfas.adaptation.registry import create, is_offline
+from mfas.adaptation.contract import Adapter
+from mfas.adaptation.registry import create
 from mfas.benchmark.bench_captures import Captures, arrival_ids
 from mfas.benchmark.bench_cell import Workbench
 from mfas.benchmark.bench_cells import BENCH_VERSION, Cell, Grid
@@ -20,6 +22,7 @@ from mfas.benchmark.bench_config import BASELINE
 from mfas.benchmark.stream import StreamItem, compose
 from mfas.core import Batch
 
+_VERSION = 2
 _ROUNDS = 3
 _BATCH = 10
 
@@ -29,6 +32,9 @@ def costs(grid: Grid, cells: list[Cell]) -> list[dict[str, Any]]:
 
     A method that needs the whole target at once has no rate; its seconds stand in its rows.
     Timed on the first of ``cells`` of each model, up to ``cost_captures`` of its stream; kept under ``OUT/cost``.
+    ``state_mib`` is the size of all tensors that the method has to keep beside the source model: what it has moved,
+    optimiser, memories, second models. Timed on the first of ``cells`` of each model, up to ``cost_captures`` of its
+    stream; kept under ``OUT/cost``.
     """
     out: list[dict[str, Any]] = []
     bench = Workbench(grid)
@@ -39,16 +45,24 @@ def costs(grid: Grid, cells: list[Cell]) -> list[dict[str, Any]]:
         batches: list[Batch] = []
         for method in grid.config.methods:
             if method == BASELINE or is_offline(grid.config.method_of(method)):
+            cell = next((c for c in cells if (c.model, c.method) == (model, method)), None)
+            if method == BASELINE or cell is None:
                 continue
-            cell = next(c for c in cells if (c.model, c.method) == (model, method))
             settings = grid.settings.get((model, method))
-            content = [BENCH_VERSION, grid.key(first[model]), grid.key(cell), settings, grid.config.cost_captures]
+            content = [
+                _VERSION,
+                BENCH_VERSION,
+                grid.key(first[model]),
+                grid.key(cell),
+                settings,
+                grid.config.cost_captures,
+            ]
             name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
             kept = grid.config.out / "cost" / f"{name}.json"
             if not kept.is_file():
                 batches = batches or _batches(bench, cell)
                 try:
-                    found: dict[str, Any] = {"relative": _relative(bench, cell, batches)}
+                    found = _cost(bench, cell, batches)
                 except Exception:  # the method's cells already say why it fails
                     continue
                 write_json(kept, found)
@@ -72,19 +86,23 @@ def _batch(captures: Captures, items: list[StreamItem], first: int) -> Batch:
     return captures.batch(items, captures.stream, captures.present(items, rows, ()), ids)[0]
 
 
-def _relative(bench: Workbench, cell: Cell, batches: list[Batch]) -> float:
+def _cost(bench: Workbench, cell: Cell, batches: list[Batch]) -> dict[str, Any]:
     torch.set_num_threads(1)
-    _seconds(bench, cell, BASELINE, batches[:2])
-    return median(
-        _seconds(bench, cell, BASELINE, batches) / _seconds(bench, cell, cell.method, batches) for _ in range(_ROUNDS)
-    )
+    _timed(bench, cell, BASELINE, batches[:2])
+    found: list[float] = []
+    for _ in range(_ROUNDS):
+        plain, _ = _timed(bench, cell, BASELINE, batches)
+        seconds, adapter = _timed(bench, cell, cell.method, batches)
+        found.append(plain / seconds)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in adapter.state().tensors.values())
+    return {"relative": median(found), "state_mib": size / 2**20}
 
 
-def _seconds(bench: Workbench, cell: Cell, row: str, batches: list[Batch]) -> float:
+def _timed(bench: Workbench, cell: Cell, row: str, batches: list[Batch]) -> tuple[float, Adapter]:
     model, card = bench.model(cell)
     plan = bench.grid.config.methods[row]
     adapter = create(bench.grid.config.method_of(row), deepcopy(model), card, plan.settings, cell.seed)
     start = perf_counter()
     for batch in batches:
         adapter.step(batch)
-    return perf_counter() - start
+    return perf_counter() - start, adapter

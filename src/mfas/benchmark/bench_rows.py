@@ -15,7 +15,7 @@ from mfas.errors import ConfigError
 from mfas.simulation import Site, plan
 
 STREAM, PROBE, UNUSED = "stream", "probe", ""
-_TEXT = ("presentation_id", "subject", "label", "split")
+_TEXT = ("presentation_id", "subject", "label", "species", "split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class SiteRows:
     presentation: NDArray[np.str_]
     subject: NDArray[np.str_]
     label: NDArray[np.str_]
+    species: NDArray[np.str_]
     split: NDArray[np.str_]
     order: NDArray[np.float64]
     present: NDArray[np.bool_]
@@ -33,21 +34,22 @@ class SiteRows:
     @staticmethod
     def of_manifest(site: str, manifest: Manifest) -> SiteRows:
         """From a manifest."""
-        presentation, subject, label, split = (manifest.column(name).astype(str) for name in _TEXT)
+        presentation, subject, label, species, split = (manifest.column(name).astype(str) for name in _TEXT)
         order = manifest.column("timestamp") + 1e-6 * manifest.column("frame")
         present = np.stack([manifest.column(m.value) != "" for m in MODALITIES], axis=1)
-        return SiteRows(site, presentation, subject, label, split, order.astype(np.float64), present.astype(np.bool_))
+        text = (presentation, subject, label, species, split)
+        return SiteRows(site, *text, order.astype(np.float64), present.astype(np.bool_))
 
     @staticmethod
     def of_plan(name: str, site: Site, count: int, seed: int) -> SiteRows:
         """Of a site that is still to be simulated; its sensors are taken to work."""
         length = site.captures_per_presentation
         plans = [plan(site, seed, number) for number in range(-(-count // length))]
-        fields = np.array([(p.presentation_id, p.subject, p.label.value, p.split) for p in plans])
-        presentation, subject, label, split = np.repeat(fields, length, axis=0)[:count].T
+        fields = np.array([(p.presentation_id, p.subject, p.label.value, p.species, p.split) for p in plans])
+        presentation, subject, label, species, split = np.repeat(fields, length, axis=0)[:count].T
         order = np.arange(count, dtype=np.float64)
         present = np.ones((count, len(MODALITIES)), np.bool_)
-        return SiteRows(name, presentation, subject, label, split, order, present)
+        return SiteRows(name, presentation, subject, label, species, split, order, present)
 
     def roles(self, target: str, sites: tuple[str, ...]) -> NDArray[np.str_]:
         """`STREAM`, `PROBE` or `UNUSED` per row, for a stream over ``sites``.
@@ -82,6 +84,7 @@ def stream_columns(
         subject=np.concatenate([part.subject for part in rows]),
         site=np.concatenate([np.full(len(part.label), part.site) for part in rows]),
         label=np.concatenate([part.label for part in rows]),
+        species=np.concatenate([part.species for part in rows]),
         order=np.concatenate([part.order for part in rows]),
         present=present,
         score=np.zeros(len(present)) if score is None else score,
@@ -96,6 +99,7 @@ def restrict(part: SiteRows, mask: NDArray[np.bool_]) -> SiteRows:
         part.presentation[mask],
         part.subject[mask],
         part.label[mask],
+        part.species[mask],
         part.split[mask],
         part.order[mask],
         part.present[mask],

@@ -1,38 +1,23 @@
-"""The tables of a bench as data, and as Markdown and CSV. Rates are per cent, differences percentage points."""
+"""The tables of a bench as data. Rates are per cent, differences percentage points."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mfas.benchmark.bench_config import BASELINE
+from mfas.benchmark.bench_error_tables import error_tables
 from mfas.benchmark.bench_statistics import LEVEL, Row, group
-from mfas.core import MISSING_PATTERNS
-
-Value = str | int | float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """``rows`` have one entry per name in ``header``; the first ``keys`` of them say what the row is."""
-
-    title: str
-    note: str
-    header: tuple[str, ...]
-    keys: int
-    rows: tuple[tuple[Value, ...], ...]
+from mfas.report.bench_data import Table, Value
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """Every table of a ``results.json`` that has something in it."""
     rows = [row for row in result["runs"] if row["status"] == "ok"]
-    marks = {row["method"]: "" if row["batch_independent"] else "*" for row in rows}
+    marks = marks_of(rows)
     found = [
-        *_errors(rows, marks),
-        _against_source(result["comparisons_summary"], marks),
+        *error_tables(rows, marks),
+        *(_against(name, own, marks) for (name,), own in group(result["comparisons_summary"], ("against",)).items()),
         _probe(rows, marks),
         _pseudo_labels(rows, marks),
         _cost(result["cost"], marks),
@@ -41,80 +26,41 @@ def tables(result: dict[str, Any]) -> list[Table]:
     return [table for table in found if table.rows]
 
 
-def markdown(found: Iterable[Table]) -> str:
-    """All tables as one page."""
-    parts = ["# Benchmark"]
-    for table in found:
-        right = [":---" if i < table.keys else "---:" for i in range(len(table.header))]
-        lines = [table.header, right, *([_text(value) for value in row] for row in table.rows)]
-        shown = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-        parts.append(f"## {table.title}\n\n{table.note}\n\n{shown}")
-    return "\n\n".join(parts) + "\n"
+def marks_of(rows: Iterable[Row]) -> dict[str, str]:
+    """What stands behind a method's name: * where scores depend on the batch, † where the method is transductive."""
+    return {
+        row["method"]: ("" if row["batch_independent"] else "*") + ("†" if row.get("transductive") else "")
+        for row in rows
+    }
 
 
-def as_csv(found: Iterable[Table]) -> str:
-    """All tables in long form: table, row, column, value (unrounded)."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("table", "row", "column", "value"))
-    for table in found:
-        for row in table.rows:
-            name = " / ".join(str(value) for value in row[: table.keys])
-            for column, value in zip(table.header[table.keys :], row[table.keys :], strict=True):
-                writer.writerow((table.title, name, column, "" if value is None else value))
-    return stream.getvalue()
-
-
-def _errors(rows: Sequence[Row], marks: dict[str, str]) -> Iterable[Table]:
-    """Mean HTER over seeds, one table per model and stream."""
-    patterns = [pattern for pattern in MISSING_PATTERNS if any(row["missing"] == pattern for row in rows)]
-    several, single = ([p for p in patterns if (p.count(",") == 1) == one] for one in (False, True))
-    for (model, stream), own in group([row for row in rows if row["hter"] is not None], ("model", "stream")).items():
-        lines: list[tuple[Value, ...]] = []
-        for method, cells in group(own, ("method",)).items():
-            targets = [*group(cells, ("target",)), ("mean",)]
-            for (target,) in targets:
-                here = [row for row in cells if target in ("mean", row["target"])]
-                by_pattern = {p: _mean(row["hter"] for row in here if row["missing"] == p) for p in patterns}
-                means = [_mean(by_pattern[p] for p in chosen) for chosen in (several, single)]
-                values = [_percent(value) for value in (*by_pattern.values(), *means)]
-                lines.append((f"{method[0]}{marks[method[0]]}", target, *values))
-        names = tuple(f"without {p}" if p else "nothing missing" for p in patterns)
-        yield Table(
-            f"HTER, {model}, stream {stream}",
-            "Per cent at the source threshold, by presentation, mean over seeds. * = scores depend on the batch.",
-            ("method", "target", *names, "mean of 2 and 3 modalities", "mean of 1 modality"),
-            2,
-            tuple(lines),
-        )
-
-
-def _against_source(found: Sequence[Row], marks: dict[str, str]) -> Table:
+def _against(against: str, found: Sequence[Row], marks: Mapping[str, str]) -> Table:
     lines: list[tuple[Value, ...]] = []
     for entry in found:
         worst = entry["worst"]
         where = f"{worst['target']}, without {worst['missing'] or 'nothing'}"
-        span = f"{100 * worst['difference']:+.1f} [{100 * worst['low']:+.1f}, {100 * worst['high']:+.1f}]"
+        span = f"{100 * worst['difference']:+.1f} {_interval(worst['low'], worst['high'])}"
         name = f"{entry['method']}{marks[entry['method']]}"
         lines.append(
             (
                 *(f"{entry['model']} s{entry['training_seed']}", entry["stream"], name),
-                *(_percent(entry["mean_difference"]), f"{entry['wins']} / {entry['ties']} / {entry['losses']}"),
-                *(where, span),
+                *(_percent(entry["mean_difference"]), _interval(entry["mean_low"], entry["mean_high"])),
+                *(f"{entry['wins']} / {entry['ties']} / {entry['losses']}", where, span),
             )
         )
     return Table(
-        f"HTER against {BASELINE}",
+        f"HTER against {against}",
         f"Percentage points, negative = fewer errors. A win or a loss is a cell (target and pattern) whose paired "
         f"bootstrap over people, all stream seeds together, differs from 0 at {LEVEL:g} after Holm's correction over "
-        "the cells of the row. The worst cell stands with its uncorrected 95 % interval.",
-        ("model", "stream", "method", "mean difference", "wins / ties / losses", "worst cell", "there"),
+        "the cells of the row. The interval of the mean draws people over all seeds, the same for all patterns of a "
+        "target. The worst cell stands with its uncorrected 95 % interval.",
+        ("model", "stream", "method", "mean difference", "95 %", "wins / ties / losses", "worst cell", "there"),
         3,
         tuple(lines),
     )
 
 
-def _probe(rows: Sequence[Row], marks: dict[str, str]) -> Table:
+def _probe(rows: Sequence[Row], marks: Mapping[str, str]) -> Table:
     lines: list[tuple[Value, ...]] = []
     adapted = [row for row in rows if row["method"] != BASELINE]
     for (stream, model, method), own in group(adapted, ("stream", "model", "method")).items():
@@ -145,7 +91,7 @@ def _gap(row: Row, metric: str, moment: str) -> float | None:
     return None if before is None or value is None else float(value - before)
 
 
-def _pseudo_labels(rows: Sequence[Row], marks: dict[str, str]) -> Table:
+def _pseudo_labels(rows: Sequence[Row], marks: Mapping[str, str]) -> Table:
     lines: list[tuple[Value, ...]] = []
     adapted = [row for row in rows if row["method"] != BASELINE]
     for (stream, model, method), own in group(adapted, ("stream", "model", "method")).items():
@@ -171,14 +117,19 @@ def _pseudo_labels(rows: Sequence[Row], marks: dict[str, str]) -> Table:
     )
 
 
-def _cost(found: Sequence[Row], marks: dict[str, str]) -> Table:
+def _cost(found: Sequence[Row], marks: Mapping[str, str]) -> Table:
     lines = tuple(
-        (entry["model"], f"{entry['method']}{marks.get(entry['method'], '')}", entry["relative"]) for entry in found
+        (
+            *(entry["model"], f"{entry['method']}{marks.get(entry['method'], '')}"),
+            *(entry["relative"], 1 / entry["relative"], entry.get("state_mib")),
+        )
+        for entry in found
     )
     return Table(
         "Speed",
-        f"Captures a second over those of {BASELINE}, timed in turn in one process on one thread, without stored maps.",
-        ("model", "method", "relative"),
+        f"Captures a second over those of {BASELINE}, and time over its time, measured in turn in one process on one "
+        "thread, without stored maps; MiB that the method keeps beside the source model after these captures.",
+        ("model", "method", "relative speed", "relative time", "kept, MiB"),
         2,
         lines,
     )
@@ -200,7 +151,5 @@ def _percent(value: float | None) -> float | None:
     return None if value is None else 100 * value
 
 
-def _text(value: Value) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+def _interval(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"[{100 * low:+.1f}, {100 * high:+.1f}]"

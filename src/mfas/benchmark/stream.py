@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfas.benchmark.stream_recipe import StreamRecipe
+from mfas.benchmark.stream_schedule import correlated_order, site_schedule
 from mfas.core import MODALITIES, Label, Modality
 from mfas.errors import ConfigError
 
@@ -58,13 +59,15 @@ class StreamColumns:
     """What a recipe may see: one entry per capture that may be drawn.
 
     ``order`` sorts the captures of a presentation; ``present`` bool ``[N, 3]`` with the imposed pattern already taken
-    away; ``score`` ``[N]`` of the unadapted model, read by ``repeat_missed`` alone. ``sites`` is the order of sites.
+    away; ``score`` ``[N]`` of the unadapted model, read by ``repeat_missed`` and ``poisoned`` alone. ``sites`` is the
+    order of sites.
     """
 
     presentation: NDArray[np.str_]
     subject: NDArray[np.str_]
     site: NDArray[np.str_]
     label: NDArray[np.str_]
+    species: NDArray[np.str_]
     order: NDArray[np.float64]
     present: NDArray[np.bool_]
     score: NDArray[np.float64]
@@ -79,6 +82,7 @@ class _Clip:
     subject: str
     site: str
     attack: bool
+    species: str
     rows: tuple[int, ...]
     score: float
 
@@ -97,7 +101,14 @@ def compose(recipe: StreamRecipe, columns: StreamColumns, seed: int) -> tuple[St
     """The stream. Raises `ConfigError` when the columns do not hold enough presentations of a class."""
     rng = np.random.default_rng(seed)
     clips = _clips(columns)
-    approaches = _draw(recipe, clips, columns.sites, rng)
+    draw = _draw_once_each if recipe.transition else _draw
+    approaches = draw(recipe, clips, columns.sites, rng)
+    if recipe.correlated is not None:
+        kinds = [_kind(approach.clip, recipe.correlated.by == "species") for approach in approaches]
+        order = correlated_order(kinds, recipe.correlated.concentration, recipe.correlated.slots, rng)
+        approaches = [approaches[i] for i in order]
+    if recipe.poisoned:
+        approaches = _poisoned(recipe, approaches, clips)
     if recipe.repeat_missed:
         approaches = _repeated(recipe, approaches, clips, rng)
     if recipe.creep:
@@ -105,6 +116,26 @@ def compose(recipe: StreamRecipe, columns: StreamColumns, seed: int) -> tuple[St
     if recipe.noise is not None:
         approaches = _noisy(recipe, approaches, rng)
     return _items(recipe, approaches * recipe.passes, columns, rng)
+
+
+def arrivals(
+    items: Sequence[StreamItem], heard: NDArray[np.int64], recipe: StreamRecipe
+) -> list[tuple[NDArray[np.int64], bool]]:
+    """Batches as places out of ``heard`` (ascending), and whether the method starts anew before each.
+
+    Batches are full until the end of the stream, or of an episode where the recipe has episodes.
+    """
+    if not recipe.episode or not len(heard):
+        episodes = [heard]
+    else:
+        number = np.array([items[i].presentation // recipe.episode for i in heard])
+        episodes = np.split(heard, np.flatnonzero(np.diff(number)) + 1)
+    size = recipe.batch_size
+    return [
+        (own[start : start + size], episode > 0 and start == 0)
+        for episode, own in enumerate(episodes)
+        for start in range(0, len(own), size)
+    ]
 
 
 def truth(item: StreamItem, label: str) -> str:
@@ -129,6 +160,7 @@ def _clips(columns: StreamColumns) -> list[_Clip]:
                 str(columns.subject[first]),
                 str(columns.site[first]),
                 columns.label[first] == Label.ATTACK.value,
+                str(columns.species[first]),
                 tuple(rows.tolist()),
                 float(np.mean(columns.score[rows])),
             )
@@ -162,6 +194,31 @@ def _draw(
     return out
 
 
+def _draw_once_each(
+    recipe: StreamRecipe, clips: list[_Clip], sites: tuple[str, ...], rng: np.random.Generator
+) -> list[_Approach]:
+    """Presentations whose sites follow `site_schedule`, classes shuffled over the whole stream."""
+    names = tuple(dict.fromkeys(sites))
+    length = np.mean([len(clip.rows) for clip in clips if clip.site in names] or [1])
+    count = max(1, round(recipe.captures / float(length)))
+    attack = rng.permutation(count) >= round(recipe.bona_fide_share * count)
+    site = site_schedule(count, len(names), recipe.transition == "linear", rng)
+    out: dict[int, _Approach] = {}
+    for number, name in enumerate(names):
+        for kind in (False, True):
+            queue = [clips[i] for i in rng.permutation(len(clips)) if _fits(clips[i], (name,), kind)]
+            places = np.flatnonzero((site == number) & (attack == kind)).tolist()
+            taken = _take(queue, len(places), (name,), kind)
+            out |= {place: _Approach(clip) for place, clip in zip(places, taken, strict=True)}
+    return [out[place] for place in range(count)]
+
+
+def _kind(clip: _Clip, by_species: bool) -> str:
+    if not clip.attack:
+        return Label.BONA_FIDE.value
+    return f"{Label.ATTACK.value} {clip.species}" if by_species else Label.ATTACK.value
+
+
 def _fits(clip: _Clip, group: tuple[str, ...], attack: bool) -> bool:
     return clip.site in group and clip.attack == attack
 
@@ -174,6 +231,24 @@ def _take(queue: list[_Clip], wanted: int, group: tuple[str, ...], attack: bool)
         )
     taken, queue[:] = queue[:wanted], queue[wanted:]
     return taken
+
+
+def _poisoned(recipe: StreamRecipe, approaches: list[_Approach], clips: list[_Clip]) -> list[_Approach]:
+    """The first attacks are the attacker's choice: of the tenth that is believed most at the site, the best first.
+
+    Classes keep their places, so that nothing but the choice of attacks differs from the stream without poison.
+    """
+    best: dict[str, list[_Clip]] = {}
+    for clip in sorted((c for c in clips if c.attack), key=lambda c: (-c.score, c.name)):
+        best.setdefault(clip.site, []).append(clip)
+    best = {site: own[: max(1, len(own) // 10)] for site, own in best.items()}
+    places = [i for i, a in enumerate(approaches) if a.clip.attack]
+    out, used = list(approaches), Counter[str]()
+    for place in places[: round(recipe.poisoned * len(places))]:
+        site = out[place].clip.site
+        out[place] = replace(out[place], clip=best[site][used[site] % len(best[site])])
+        used[site] += 1
+    return out
 
 
 def _repeated(

@@ -6,6 +6,7 @@ from mfas.metrics.intervals import CONFIDENCE, DRAWS, Interval, bootstrap, clopp
 from mfas.metrics.moving import MovingRates, moving_rates
 from mfas.metrics.multiple import holm
 from mfas.metrics.paired import Difference, paired_bootstrap
+from mfas.metrics.pooled import MeanDifference, PairedErrors, mean_hter_difference
 from mfas.metrics.pseudo_labels import Block, ClaimBin, claim_bins, fit_claims
 from mfas.metrics.rates import acer, apcer, apcer_by_species, apcer_max, bpcer, hter
 from mfas.metrics.summary import METRIC_NAMES, Metrics, evaluate
@@ -20,8 +21,10 @@ __all__ = [
     "Det",
     "Difference",
     "Interval",
+    "MeanDifference",
     "Metrics",
     "MovingRates",
+    "PairedErrors",
     "ReliabilityBin",
     "Roc",
     "acer",
@@ -41,6 +44,7 @@ __all__ = [
     "fit_claims",
     "holm",
     "hter",
+    "mean_hter_difference",
     "moving_rates",
     "paired_bootstrap",
     "reliability_bins",

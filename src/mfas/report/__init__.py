@@ -1,12 +1,15 @@
 """Figures and self-contained HTML pages from plain data."""
 
 from mfas.report.audit_page import build_audit, write_audit
+from mfas.report.bench_data import BenchData
+from mfas.report.bench_page import build_bench, write_bench
 from mfas.report.data import ReportData, ScoreGroup, StreamData, StreamErrors, Tile, Timeline
 from mfas.report.evaluation_page import build_evaluation, write_evaluation
 from mfas.report.page import build_report, write_report
 from mfas.report.stream_page import build_stream, write_stream
 
 __all__ = [
+    "BenchData",
     "ReportData",
     "ScoreGroup",
     "StreamData",
@@ -14,10 +17,12 @@ __all__ = [
     "Tile",
     "Timeline",
     "build_audit",
+    "build_bench",
     "build_evaluation",
     "build_report",
     "build_stream",
     "write_audit",
+    "write_bench",
     "write_evaluation",
     "write_report",
     "write_stream",

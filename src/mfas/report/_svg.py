@@ -6,13 +6,17 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+
+from mfas._files import atomic_path
 
 # Okabe and Ito's set: told apart by people with any common colour vision deficiency. Line styles differ as well.
 BONA_FIDE = "#0072B2"
@@ -77,6 +81,17 @@ def inline(width: float, height: float, draw: Callable[[Figure], None], title: s
     return re.sub(r"<svg (?=[^>]*>)", head, text, count=1).replace(
         f'width="{width * 72:g}pt" height="{height * 72:g}pt"', ""
     )
+
+
+def write(stem: Path, width: float, height: float, draw: Callable[[Figure], None]) -> None:
+    """Run ``draw`` as `inline` does and write ``STEM.svg`` and ``STEM.png``, on white."""
+    with style():
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        for suffix, options in ((".svg", {"metadata": {"Date": None, "Creator": None}}), (".png", {"dpi": 160})):
+            with atomic_path(stem.with_name(stem.name + suffix)) as temporary:
+                figure.savefig(temporary, format=suffix[1:], facecolor="white", **options)
 
 
 def percent_axis(axis: Axes, which: str, digits: int = 0) -> None:

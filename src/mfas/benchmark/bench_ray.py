@@ -1,0 +1,90 @@
+"""Cells over the workers of a Ray cluster: the plan, the cells and their files are those of a run without it.
+
+Every worker reads and writes the folder ``out`` (and manifests and plug-ins) under the same path, so on several
+machines these lie on a shared file system, and each machine has the same mfas installed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mfas._extras import needs
+from mfas.benchmark.bench_cell import Workbench
+from mfas.benchmark.bench_cells import Cell, Grid
+from mfas.benchmark.bench_config import BenchConfig
+from mfas.benchmark.bench_outcome import ROW_FILE
+from mfas.benchmark.bench_workers import Job, attempt
+from mfas.errors import ConfigError
+
+LOCAL = "local"
+RETRIES = 3
+"""Times that a cell is tried again after the worker that ran it has died."""
+
+
+def check_ray() -> None:
+    """Raise `MissingExtraError` where Ray is not installed."""
+    with needs("a benchmark on a Ray cluster"):
+        import ray  # noqa: F401
+
+
+def attempt_on_ray(grid: Grid, jobs: list[Job]) -> Iterator[tuple[Cell, str]]:
+    """Run every job; yields each cell as it ends, with ``""`` or a sentence that says how it failed.
+
+    ``ray: local`` starts Ray on this machine with as many workers as the configuration has, each with one thread; any
+    other address is that of a running cluster (``auto`` = the one of this machine), whose processors say how many cells
+    run at once. A worker that dies takes down no cell but its own, which another worker tries again.
+    """
+    with needs("a benchmark on a Ray cluster"):
+        import ray
+
+    config = grid.config
+    owned = not ray.is_initialized()
+    if owned:
+        _connect(ray, config)
+    try:
+        run = ray.remote(num_cpus=1, max_retries=RETRIES)(_attempt)
+        text = json.dumps(config.model_dump(mode="json") | {"out": str(config.out.absolute())})
+        waiting = {run.remote(text, cell, str(folder.absolute())): cell for cell, folder in jobs}
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            cell = waiting.pop(done)
+            try:
+                yield cell, ray.get(done)
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
+                yield cell, "failed: the process that ran it died"
+            except ray.exceptions.RayError as reason:
+                yield cell, f"failed: {type(reason).__name__}: {str(reason).strip().splitlines()[-1]}"
+    finally:
+        if owned:
+            ray.shutdown()
+
+
+def _connect(ray: Any, config: BenchConfig) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+    if config.ray == LOCAL:
+        ray.init(num_cpus=config.workers, **quiet)
+        return
+    del quiet["include_dashboard"]
+    try:
+        ray.init(address=config.ray, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as reason:
+        raise ConfigError(f"expected a running Ray cluster at '{config.ray}', got none ({reason})") from None
+
+
+_HERE: dict[str, Workbench] = {}
+
+
+def _attempt(config: str, cell: Cell, folder: str) -> str:
+    """One cell in this worker, which keeps its captures and models for the next one of the same bench."""
+    torch.set_num_threads(1)
+    if config not in _HERE:
+        _HERE.clear()
+        _HERE[config] = Workbench(Grid(BenchConfig.model_validate_json(config)))
+    if (Path(folder) / ROW_FILE).is_file():  # finished by a worker that died before it could say so
+        return ""
+    return attempt(_HERE[config], cell, Path(folder))
