@@ -72,7 +72,7 @@ def run_bench(
         "comparisons": found,
         "comparisons_summary": summaries(found, rows, config.out, config.draws),
         "cost": costs(grid, [done.cell for done in finished if done.folder is not None]),
-        "plan": plan.to_dict() | {"real_hours": (perf_counter() - start) / 3600},
+        "plan": plan.to_dict() | _spent(rows, perf_counter() - start),
         "environment": environment() | {"simulator": SIMULATOR_VERSION},
     }
     write_json(config.out / "results.json", result)
@@ -88,6 +88,11 @@ def run_bench(
         "estimated_hours": result["plan"]["estimated_hours"],
         "real_hours": result["plan"]["real_hours"],
     }
+
+
+def _spent(rows: Iterable[dict[str, Any]], seconds: float) -> dict[str, float]:
+    """Hours of this run, and of all cells shown, those of earlier runs included, as if one worker had run them."""
+    return {"real_hours": seconds / 3600, "real_cell_hours": sum(row.get("wall_seconds", 0) for row in rows) / 3600}
 
 
 def _forget(grid: Grid, cells: Iterable[Cell]) -> None:

@@ -1,12 +1,13 @@
 """Cells over the workers of a Ray cluster: the plan, the cells and their files are those of a run without it.
 
-Every worker reads and writes the folder ``out`` (and manifests and plug-ins) under the same path, so on several
-machines these lie on a shared file system, and each machine has the same mfas installed.
+Every worker reads and writes the folder ``out`` (and manifests, plug-ins, the folder where the bench was started) under
+the same path, so on several machines these lie on a shared file system, and each machine has the same mfas installed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ def attempt_on_ray(grid: Grid, jobs: list[Job]) -> Iterator[tuple[Cell, str]]:
         _connect(ray, config)
     try:
         run = ray.remote(num_cpus=1, max_retries=RETRIES)(_attempt)
-        text = json.dumps(config.model_dump(mode="json") | {"out": str(config.out.absolute())})
-        waiting = {run.remote(text, cell, str(folder.absolute())): cell for cell, folder in jobs}
+        text = json.dumps(config.model_dump(mode="json"))
+        waiting = {run.remote(text, str(Path.cwd()), cell, str(folder)): cell for cell, folder in jobs}
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             cell = waiting.pop(done)
@@ -79,8 +80,12 @@ def _connect(ray: Any, config: BenchConfig) -> None:
 _HERE: dict[str, Workbench] = {}
 
 
-def _attempt(config: str, cell: Cell, folder: str) -> str:
-    """One cell in this worker, which keeps its captures and models for the next one of the same bench."""
+def _attempt(config: str, here: str, cell: Cell, folder: str) -> str:
+    """One cell in this worker, which keeps its captures and models for the next one of the same bench.
+
+    Relative paths of the configuration are from ``here``, where the bench was started.
+    """
+    os.chdir(here)
     torch.set_num_threads(1)
     if config not in _HERE:
         _HERE.clear()

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from mfas.report import _svg, _text
+from mfas.report import _svg
 from mfas.report.bench_data import CostPoint, Forest, Pareto
 
 
@@ -71,7 +71,7 @@ def _forest(found: Forest) -> Callable[[Figure], None]:
         axis.set_xlabel(f"HTER minus that of {found.against}, percentage points (95 % over people)")
         axis.set_title("wins / ties / losses", loc="right", fontsize=8, fontweight="normal")
         axis.grid(axis="x")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}"))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0"))
 
     return draw
 
@@ -97,7 +97,7 @@ def _pareto(found: Pareto) -> Callable[[Figure], None]:
 
 
 def _label(axis: Axes, point: CostPoint) -> None:
-    memory = "" if not point.state_mib else f" ({_text.decimal(point.state_mib, 1)} MiB)"
+    memory = "" if not point.state_mib else f" ({point.state_mib:.2g} MiB)"
     axis.annotate(
         f"{point.name}{memory}", (point.cost, point.hter), xytext=(6, 4), textcoords="offset points", fontsize=8
     )
