@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import mfas
 from mfas.benchmark.bench_rows import PROBE, STREAM, SiteRows
-from mfas.benchmark.stream import BlendEdit, NoiseEdit, StreamColumns, StreamItem, compose, truth
-from mfas.benchmark.stream_recipe import StreamRecipe, load_recipe, recipe_names
+from mfas.benchmark.stream import BlendEdit, NoiseEdit, StreamColumns, StreamItem, arrivals, compose, truth
+from mfas.benchmark.stream_recipe import StreamRecipe, expand_sites, load_recipe, recipe_names
 from mfas.core import MODALITIES, Modality
 from mfas.errors import ConfigError
 from mfas.simulation import load_site
@@ -121,6 +123,62 @@ def test_sites_follow_each_other_and_come_back() -> None:
     changes = [visited[0]] + [b for a, b in pairwise(visited) if a != b]
     assert changes == ["a", "b", "c", "d", "a"]
     assert all(abs(visited[:1000].count(name) - 250) <= CLIP for name in "abcd")
+
+
+def test_a_continual_stream_visits_every_site_once() -> None:
+    drawn = columns(400, ("a", "b", "c", "d"))
+    visited = [str(drawn.site[item.row]) for item in compose(load_recipe("continual"), drawn, 0)]
+    assert [visited[0]] + [b for a, b in pairwise(visited) if a != b] == ["a", "b", "c", "d"]
+    assert all(abs(visited.count(name) - 250) <= CLIP for name in "abcd")
+
+
+def test_a_gradual_stream_goes_over_from_the_first_site_to_the_second() -> None:
+    drawn = columns(600, ("a", "b"))
+    items = compose(load_recipe("gradual"), drawn, 0)
+    second = np.array([str(drawn.site[item.row]) == "b" for item in items])
+    thirds = [part.mean() for part in np.array_split(second, 3)]
+    assert thirds == pytest.approx([1 / 6, 1 / 2, 5 / 6], abs=0.1)
+    assert expand_sites(load_recipe("gradual"), "t", ("b", "c")) == ("b", "t")
+
+
+@pytest.mark.parametrize(("concentration", "few"), [(0.1, True), (1000.0, False)])
+def test_presentations_of_a_species_come_in_clumps(concentration: float, few: bool) -> None:
+    """Runs of one kind: far fewer than in an even deal over the slots, where each slot holds each of seven kinds."""
+    drawn = columns(800)
+    recipe = load_recipe("correlated", {"correlated": {"concentration": concentration, "slots": 40}})
+    kinds = [str(drawn.species[item.row]) for item in compose(recipe, drawn, 0)]
+    species = len(set(kinds))
+    runs = 1 + sum(a != b for a, b in pairwise(kinds))
+    assert (runs < 0.6 * 40 * species) == few
+
+
+def test_the_first_attacks_are_chosen_among_the_most_believed_and_classes_keep_their_places() -> None:
+    drawn = columns()
+    plain, poisoned = (compose(load_recipe("poisoned", {"poisoned": share}), drawn, 0) for share in (0.0, 0.3))
+    assert [drawn.label[i.row] for i in plain] == [drawn.label[i.row] for i in poisoned]
+    chosen = attacks(poisoned, drawn)
+    first = chosen[: CLIP * round(0.3 * len(chosen) / CLIP)]
+    assert {int(str(drawn.presentation[i.row])[1:]) for i in first} == set(range(361, 400, 2)), "the best tenth of 200"
+    assert [i.row for i in chosen[len(first) :]] == [i.row for i in attacks(plain, drawn)[len(first) :]]
+
+
+def test_batches_end_with_their_episode() -> None:
+    recipe = load_recipe("episodic", {"batch_size": 2, "captures": 30, "episode": 2})
+    items = compose(recipe, columns(), 0)
+    heard = np.array([i for i in range(len(items)) if i != 1])
+    cut = arrivals(items, heard, recipe)
+    assert [len(places) for places, _ in cut[:5]] == [2, 2, 1, 2, 2]
+    assert [anew for _, anew in cut[:5]] == [False, False, False, True, False]
+    assert np.concatenate([places for places, _ in cut]).tolist() == heard.tolist()
+
+
+def test_what_is_listed_is_what_there_is() -> None:
+    listed = mfas("benchmark", "--list-streams", "--json").json()
+    assert tuple(listed) == recipe_names()
+    assert all(listed.values())
+    page = (Path(__file__).resolve().parents[2] / "docs" / "benchmark.md").read_text()
+    table = page.split("Built in:")[1].split("\n\n")[1]
+    assert set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in table.splitlines()))) == set(listed)
 
 
 def test_a_stream_that_cannot_be_drawn_is_refused() -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,11 @@ def attempt_on_ray(grid: Grid, jobs: list[Job]) -> Iterator[tuple[Cell, str]]:
     with needs("a benchmark on a Ray cluster"):
         import ray
 
+    with redirect_stdout(sys.stderr):  # Ray's news about workers; standard output is for the result
+        yield from _attempted(ray, grid, jobs)
+
+
+def _attempted(ray: Any, grid: Grid, jobs: list[Job]) -> Iterator[tuple[Cell, str]]:
     config = grid.config
     owned = not ray.is_initialized()
     if owned:
