@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benches import configuration, run
+from mfas.adaptation import registry
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +33,15 @@ def bench(finished: Path, given: dict[str, Any], tmp_path: Path, monkeypatch: py
     shutil.copytree(finished, tmp_path / "own")
     monkeypatch.setitem(given, "out", str(tmp_path / "own"))
     return tmp_path / "own"
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Plug-ins of a test are forgotten after it."""
+    registry.names()
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("mfas_plugin_"):
+            del sys.modules[name]

@@ -155,7 +155,7 @@ def test_a_model_trained_otherwise_is_not_taken_for_ours(bench: Path, given: dic
     assert "expected a model trained with loop.epochs 2 in" in refusal("benchmark", "--config", path)
 
 
-@pytest.mark.parametrize("name", ["smoke", "main", "hostile", "natural", "ablation"])
+@pytest.mark.parametrize("name", ["smoke", "main", "hostile", "orders", "ablation"])
 def test_the_configurations_of_the_repository_can_be_run(name: str, tmp_path: Path) -> None:
     pytest.importorskip("numba")
     file = Path(__file__).resolve().parents[2] / "benchmarks" / "bench" / f"{name}.yaml"

@@ -42,7 +42,7 @@ def told(out: Path, method: str) -> list[dict[str, Any]]:
 
 
 def test_cells_are_those_of_the_serial_run_and_a_killed_worker_costs_none(
-    finished: Path, given: dict[str, Any], tmp_path: Path
+    finished: Path, given: dict[str, Any], own_registry: None, tmp_path: Path
 ) -> None:
     plugin, marker, out = tmp_path / "deadly.py", tmp_path / "killed", tmp_path / "out"
     plugin.write_text(DEADLY.replace("{marker!r}", repr(str(marker))))
