@@ -184,9 +184,7 @@ def test_a_method_that_one_model_cannot_have_is_kept_to_another_by_a_part(
     assert {cell.method for cell in grid.cells()} == {"source", "eager"}
 
 
-def test_a_plugin_may_not_take_the_name_of_a_method(
-    own_registry: None, given: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_plugin_may_not_take_the_name_of_a_method(own_registry: None, given: dict[str, Any], tmp_path: Path) -> None:
     plugin = tmp_path / "thief.py"
     plugin.write_text(FLIPPED.replace('"outsider"', '"tent"').replace("{factor}", "1"))
     path = tmp_path / "bench.yaml"

@@ -41,19 +41,16 @@ _GUARDS: dict[str, Any] = {}
 
 
 def register(name: str) -> Callable[[AdapterT], AdapterT]:
-    """Class decorator that puts a method, online or offline, or a guard on the registry under ``name``."""
-    """Class decorator that puts a method, or a guard, on the registry under ``name``.
+    """Class decorator that puts a method, online or offline, or a guard on the registry under ``name``.
 
     Raises `ConfigError` when another module has that name already: a plug-in may not replace a method unseen.
     """
 
     def add(cls: AdapterT) -> AdapterT:
-        table = _GUARDS if issubclass(cls, Guard) else _METHODS
+        table = _GUARDS if issubclass(cls, Guard) else _OFFLINE if issubclass(cls, OfflineAdapter) else _METHODS
         if name in table and origin(table[name]) != origin(cls):
             raise ConfigError(f"expected a name that is free, got '{name}', which {table[name].__module__} has")
         cls.name = name
-        kind = _GUARDS if issubclass(cls, Guard) else _OFFLINE if issubclass(cls, OfflineAdapter) else _METHODS
-        kind[name] = cls
         table[name] = cls
         return cls
 

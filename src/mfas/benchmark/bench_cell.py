@@ -111,7 +111,6 @@ def run_cell(bench: Workbench, cell: Cell, folder: Path) -> None:
 
     An offline method is fitted on the whole stream, which is then scored; what it did stands in ``fit.json``.
     """
-    """Run a cell and write ``scores.parquet``, ``probe.parquet``, ``steps.jsonl`` and, last, ``row.json``."""
     start = perf_counter()
     grid, (_, card) = bench.grid, bench.model(cell)
     threshold = card.threshold(cell.missing)
@@ -187,7 +186,6 @@ def _adapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing:
     subjects = captures.manifest.column("subject")[rows].tolist()
     heard = np.flatnonzero(present.any(dim=1).numpy())
     answers = Answers(len(items))
-    steps = [heard[start : start + recipe.batch_size] for start in range(0, len(heard), recipe.batch_size)]
     fit: FitReport | None = None
     if isinstance(adapter, OfflineAdapter):
         source_of = bench.labelled(cell, adapter.source_captures) if adapter.needs_source else None

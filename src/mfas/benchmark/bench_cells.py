@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mfas._files import sha256
-from mfas.adaptation.registry import is_offline, offline_class
-from mfas.benchmark.bench_config import BASELINE, BenchConfig
-from mfas.benchmark.stream_recipe import StreamRecipe, expand_sites, load_recipe
 from mfas.adaptation.plugins import load_plugin
-from mfas.adaptation.registry import outside_digests
+from mfas.adaptation.registry import is_offline, offline_class, outside_digests
 from mfas.benchmark.bench_config import BASELINE, BenchConfig, stream_row
 from mfas.benchmark.stream_recipe import StreamRecipe, expand_sites, load_recipe, recipe_content
 from mfas.card import CARD_FILE

@@ -128,14 +128,11 @@ def _check_methods(grid: Grid) -> None:
             preprocess=training.preprocess,
             thresholds=dict.fromkeys(MISSING_PATTERNS, 0.5),
         )
-        for row in config.methods:
-            untrained = create_model(training.model, training.preprocess, training.architecture).eval()
-            make = create_offline if is_offline(config.method_of(row)) else create_adapter
-            adapter = make(config.method_of(row), untrained, card, config.methods[row].settings)
         untrained = create_model(training.model, training.preprocess, training.architecture).eval()
         for row in (row for name, row in pairs if name == model):
             try:
-                adapter = create_adapter(config.method_of(row), deepcopy(untrained), card, config.methods[row].settings)
+                make = create_offline if is_offline(config.method_of(row)) else create_adapter
+                adapter = make(config.method_of(row), deepcopy(untrained), card, config.methods[row].settings)
             except ConfigError as reason:
                 raise ConfigError(f"method '{row}' with model '{model}': {reason}") from None
             settings = getattr(adapter, "settings", None)

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 
 from mfas._files import read_json, write_json
-from mfas.adaptation.registry import create, is_offline
 from mfas.adaptation.contract import Adapter
-from mfas.adaptation.registry import create
+from mfas.adaptation.registry import create, is_offline
 from mfas.benchmark.bench_captures import Captures, arrival_ids
 from mfas.benchmark.bench_cell import Workbench
 from mfas.benchmark.bench_cells import BENCH_VERSION, Cell, Grid
@@ -31,7 +30,6 @@ def costs(grid: Grid, cells: list[Cell]) -> list[dict[str, Any]]:
     """Per model and method: ``relative`` = median over rounds of its rate over the baseline's in the same round.
 
     A method that needs the whole target at once has no rate; its seconds stand in its rows.
-    Timed on the first of ``cells`` of each model, up to ``cost_captures`` of its stream; kept under ``OUT/cost``.
     ``state_mib`` is the size of all tensors that the method has to keep beside the source model: what it has moved,
     optimiser, memories, second models. Timed on the first of ``cells`` of each model, up to ``cost_captures`` of its
     stream; kept under ``OUT/cost``.
@@ -44,9 +42,8 @@ def costs(grid: Grid, cells: list[Cell]) -> list[dict[str, Any]]:
             continue
         batches: list[Batch] = []
         for method in grid.config.methods:
-            if method == BASELINE or is_offline(grid.config.method_of(method)):
             cell = next((c for c in cells if (c.model, c.method) == (model, method)), None)
-            if method == BASELINE or cell is None:
+            if method == BASELINE or is_offline(grid.config.method_of(method)) or cell is None:
                 continue
             settings = grid.settings.get((model, method))
             content = [
