@@ -96,7 +96,8 @@ def method_class(name: str) -> AdapterClass:
 def outside_digests(name: str) -> dict[str, str]:
     """SHA-256 of the defining file, by part of a plain or composed ``name``, of parts from outside the package."""
     method, *guards = name.split("+")
-    classes = {method: method_class(method), **{guard: _GUARDS[guard] for guard in guards}}
+    own: Any = offline_class(name) if is_offline(name) else method_class(method)
+    classes = {method: own, **{guard: _GUARDS[guard] for guard in guards}}
     found = {part: outside_digest(cls) for part, cls in classes.items()}
     return {part: digest for part, digest in found.items() if digest}
 
