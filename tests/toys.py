@@ -17,12 +17,13 @@ from mfas.models.registry import create
 
 SPEC = Preprocess(size=32)
 TINY = {"backbone_options": {"width": 16}}
+TINY_BATCH_NORM = {"backbone_options": {"width": 16, "norm": "batch"}}
 
 
-def tiny_model(name: str = "mfas_danet", seed: int = 0) -> FasModel:
-    """An untrained model of registry entry ``name``, small enough for hundreds of steps."""
+def tiny_model(name: str = "mfas_danet", seed: int = 0, norm: str = "group") -> FasModel:
+    """An untrained model of registry entry ``name``, small enough for hundreds of steps; ``norm`` group or batch."""
     torch.manual_seed(seed)
-    return create(name, SPEC, TINY).eval()
+    return create(name, SPEC, TINY_BATCH_NORM if norm == "batch" else TINY).eval()
 
 
 def card(name: str = "mfas_danet") -> Card:
@@ -62,9 +63,9 @@ def every_pattern() -> torch.Tensor:
     return torch.tensor([[p >> k & 1 for k in range(3)] for p in range(1, 8)], dtype=torch.bool)
 
 
-def trained(name: str = "mfas_danet", steps: int = 60, seed: int = 0) -> FasModel:
+def trained(name: str = "mfas_danet", steps: int = 60, seed: int = 0, norm: str = "group") -> FasModel:
     """A tiny model that tells the toy classes apart."""
-    model = tiny_model(name, seed).train()
+    model = tiny_model(name, seed, norm).train()
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
@@ -113,25 +114,28 @@ def toy_canary(manifest: Path) -> LabelledSet:
 class Micro(FasModel):
     """A network of one LayerNorm for all modalities, for thousands of steps: the sign of the images' mean decides.
 
-    Heads and fused score give logits of about 8 with that sign; images of mean 0 give 0, which no gate accepts.
+    Heads and fused score give logits of about 8 with that sign; images of mean 0 give 0, which no gate accepts. With
+    ``below`` the norm stands in the lower part. Its logit and slopes in numpy: `by_hand`.
     """
 
     name = "micro"
 
-    def __init__(self) -> None:
+    def __init__(self, *, below: bool = False) -> None:
         super().__init__(SPEC, Config())
         self.norm = nn.LayerNorm(2)
+        self.below = below
 
     def lower(self, batch: Batch) -> Maps:
         """Mean and its negative, ``[B, 2, 1, 1]``."""
         means = {m: images.mean(dim=(1, 2, 3)) for m, images in batch.images.items()}
-        return {m: torch.stack([x, -x], dim=1)[:, :, None, None] for m, x in means.items()}
+        pairs = {m: torch.stack([x, -x], dim=1) for m, x in means.items()}
+        return {m: (self.norm(x) if self.below else x)[:, :, None, None] for m, x in pairs.items()}
 
     def upper(self, maps: Maps, present: Tensor) -> ModelOutput:
         """Differences of the normalised means."""
         zero = torch.zeros(present.shape[0], 2)
         stacked = torch.stack([maps[m].flatten(1) if m in maps else zero for m in MODALITIES], dim=1)
-        features = self.norm(stacked)
+        features = stacked if self.below else self.norm(stacked)
         logits = 4 * (features[:, :, 0] - features[:, :, 1]) * present
         return ModelOutput(
             logit=logits.sum(dim=1) / present.sum(dim=1),

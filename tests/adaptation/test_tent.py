@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from math import exp, log
 
 import pytest
 import torch
+from torch import nn
 
+import by_hand
 from mfas.adaptation import registry
 from mfas.adaptation.tent import entropy
 from mfas.core import MODALITIES
-from toys import batch, card, trained
+from toys import Micro, batch, card, every_pattern, micro_batch, trained
 
 
 @pytest.mark.parametrize("z", [-3.0, -0.5, 0.0, 1.0, 4.0])
@@ -70,3 +73,40 @@ def test_missing_modalities_get_no_gradient() -> None:
     moved = {k for k, v in adapter.model.state_dict().items() if not torch.equal(v, before[k])}
     assert moved
     assert all(f".{m.value}." not in name for name in moved for m in MODALITIES[1:])
+
+
+def test_loss_and_gradient_of_a_batch_by_hand() -> None:
+    """After one step Adam's first moment is 0.1 of the gradient: mean of dH/dz dz/dtheta."""
+    levels = [0.002, -0.0012, 0.0005, -0.0001]
+    adapter = registry.create("tent", Micro(), card())
+    report = adapter.step(micro_batch(*levels))[1]
+    z = by_hand.logit(levels)
+    assert report.loss == pytest.approx(by_hand.entropy(z).mean(), rel=1e-4)
+    gradient = by_hand.theta_of(adapter.state().tensors, "optimiser.exp_avg.") / 0.1
+    assert gradient == pytest.approx(by_hand.entropy_slope(z) @ by_hand.slopes(levels) / 4, rel=1e-3)
+
+
+def test_with_batch_norm_it_is_the_published_method() -> None:
+    """Against torch's own training mode without running statistics, under every pattern of modalities."""
+    some, source = batch(9, seed=3, present=every_pattern().repeat(2, 1)[:9]), trained(steps=4, norm="batch")
+    published = deepcopy(source)
+    for layer in published.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.train()
+            layer.track_running_stats = False
+            layer.running_mean = layer.running_var = None
+    adapter = registry.create("tent", source, card())
+    assert not adapter.batch_independent
+    own = published.requires_grad_(True)(some)
+    loss = entropy(own.logit).mean()
+    loss.backward()
+    prediction, report = adapter.step(some)
+    assert torch.allclose(prediction.score, torch.sigmoid(own.logit), atol=1e-5)
+    assert report.loss == pytest.approx(loss.item(), rel=1e-4)
+    found, slopes = adapter.state().tensors, dict(published.named_parameters())
+    assert {"weight", "bias"} == {name.rpartition(".")[2] for name in adapter.adapted_parameters}
+    for name in adapter.adapted_parameters:
+        assert ".low." in name or ".high." in name, "BatchNorm layers alone move"
+        slope = slopes[name].grad
+        assert slope is not None
+        assert torch.allclose(found[f"optimiser.exp_avg.{name}"] / 0.1, slope, rtol=1e-2, atol=1e-5)

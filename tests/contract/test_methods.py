@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mfas.adaptation import registry
-from mfas.adaptation.contract import Adapter, StepReport
+from mfas.adaptation.contract import Adapter, Need, StepReport
 from mfas.adaptation.live import drift_bound
 from mfas.adaptation.mfas_danet import MfasDanetAdapter
 from mfas.adaptation.saving import load_state, save_state
@@ -37,9 +38,8 @@ NOTHING_PASSES: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def source() -> dict[str, torch.Tensor]:
-    return {k: v.clone() for k, v in trained().state_dict().items()}
+def needs(name: str) -> frozenset[Need]:
+    return registry.method_class(name.split("+")[0]).needs
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,38 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def norms(name: str) -> list[str]:
+    """The models around which a method is tried: BatchNorm where it needs that, or where that makes it another."""
+    if "batch_norm" in needs(name):
+        return ["batch"]
+    on_batch_norm = registry.create(name, tiny_model(norm="batch"), card())
+    return ["group"] if on_batch_norm.batch_independent else ["group", "batch"]
+
+
+CASES = [*((name, norm) for name in registry.names() for norm in norms(name)), *((name, "group") for name in GUARDED)]
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def case(request: pytest.FixtureRequest) -> tuple[str, str]:
+    name, norm = request.param
+    return str(name), str(norm)
+
+
+@pytest.fixture
+def name(case: tuple[str, str]) -> str:
+    return case[0]
+
+
+@pytest.fixture
+def source(case: tuple[str, str]) -> dict[str, torch.Tensor]:
+    return trained_state(case[1])
+
+
+@cache
+def trained_state(norm: str) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in trained(norm=norm).state_dict().items()}
+
+
 def wrap(name: str, model: FasModel, own: dict[str, Any] | None = None, seed: int = 0) -> Adapter:
     """``model`` in ``name``; ``own`` are settings of the method in it."""
     method, *guards = name.split("+")
@@ -63,13 +95,18 @@ def wrap(name: str, model: FasModel, own: dict[str, Any] | None = None, seed: in
 
 
 def make(name: str, source: dict[str, torch.Tensor], own: dict[str, Any] | None = None) -> Adapter:
-    model: FasModel = tiny_model()
+    model: FasModel = tiny_model(norm="batch" if any("running_mean" in k for k in source) else "group")
     model.load_state_dict(source)
     return wrap(name, model, own)
 
 
 def stream(count: int, size: int = 10, first: int = 0) -> list[Batch]:
-    return [batch(size, seed=first + i, shift=0.3, first=(first + i) * size) for i in range(count)]
+    """Batches of the toy classes; every other one of captures between them, of which a trained model is less sure."""
+    between = torch.full((size,), 0.5)
+    return [
+        batch(size, seed=i, target=between if i % 2 else None, shift=0.3, first=i * size)
+        for i in range(first, first + count)
+    ]
 
 
 def snapshot(model: FasModel) -> dict[str, torch.Tensor]:
@@ -133,10 +170,12 @@ def test_reset_is_exact_and_forgets_everything(name: str, source: dict[str, torc
     assert all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
 
 
+@pytest.mark.parametrize("name", [*registry.names(), *GUARDED])
 @pytest.mark.parametrize("kind", ["skipped", "made"])
 def test_reset_is_exact_however_long_the_stream(name: str, kind: str) -> None:
     """10,000 steps without an update and 10,000 updates for `mfas_danet` (on stored evidence), 200 for the others."""
-    adapter = wrap(name, Micro(), QUICK if name.startswith("mfas_danet") else None)
+    model = tiny_model(norm=norms(name)[0]) if needs(name) else Micro()
+    adapter = wrap(name, model, QUICK if name.startswith("mfas_danet") else None)
     before, facts = everything(adapter)
     some = micro_batch(0.0) if kind == "skipped" else micro_batch(1.0, -1.0)
     rounds = 10_000 if name == "mfas_danet" and kind == "skipped" else 200
@@ -153,8 +192,8 @@ def test_reset_is_exact_however_long_the_stream(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["source", "mfas_danet", *GUARDED, "mfas_danet+anchor+canary+recovery"])
-def test_a_gate_that_accepts_nothing_leaves_the_bare_model(name: str, source: dict[str, torch.Tensor]) -> None:
-    bare = tiny_model()
+def test_a_gate_that_accepts_nothing_leaves_the_bare_model(name: str) -> None:
+    source, bare = trained_state("group"), tiny_model()
     bare.load_state_dict(source)
     adapter = make(name, source, NOTHING_PASSES if name != "source" else None)
     for some in stream(20):
@@ -267,6 +306,8 @@ def test_labels_cannot_reach_an_adapter() -> None:
     ("name", "settings", "words"),
     [
         ("no_such_method", {}, f"{', '.join(registry.names())}, got 'no_such_method'"),
+        ("no_such_method", {}, "tent, got 'no_such_method'"),
+        ("bn_stats", {}, "expected a model with BatchNorm, got 'mfas_danet' without"),
         ("anchor", {}, "expected a method out of"),
         ("mfas_danet+no_such_guard", {}, "anchor, canary, recovery, got 'no_such_guard'"),
         ("mfas_danet+anchor+anchor", {}, "'anchor' twice"),
@@ -285,3 +326,23 @@ def test_labels_cannot_reach_an_adapter() -> None:
 def test_bad_configuration_is_refused_by_name(name: str, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
         registry.create(name, tiny_model(), card(), settings)
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names() if needs(name)])
+def test_a_model_without_what_a_method_needs_is_refused(name: str) -> None:
+    """`Micro` has one LayerNorm, above the cut."""
+    with pytest.raises(ConfigError, match=r"expected a model with|no normalisation layer below"):
+        registry.create(name, Micro(), card())
+
+
+def test_batch_statistics_are_declared_by_the_instance_that_uses_them() -> None:
+    """A method may be batch independent on one model and not on another; the model itself stays what it was."""
+    some = batch(6)
+    for name, norm in CASES:
+        if "+" in name:
+            continue
+        adapter = registry.create(name, tiny_model(norm=norm), card())
+        alone = torch.cat([adapter.predict(some.select(torch.tensor([row]))).score for row in range(len(some))])
+        depends = float((alone - adapter.predict(some).score).abs().max()) > 1e-4
+        assert depends == (not adapter.batch_independent), (name, norm)
+        assert torch.equal(adapter.model.predict(some).score, tiny_model(norm=norm).predict(some).score)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from mfas.errors import ConfigError, InputError, ModelDirError
 from mfas.models import registry
 from mfas.models.contract import LossStep
 from mfas.models.store import load_model, save_model
-from toys import SPEC, TINY, batch, card, every_pattern, target_of, tiny_model
+from toys import SPEC, TINY, batch, card, every_pattern, target_of, tiny_model, trained
 
 
 @pytest.fixture(params=registry.names())
@@ -111,11 +112,52 @@ def test_a_capture_with_nothing_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backbone", "options"), [("resnet18", {"width": 16}), ("vit", {"dim": 32, "depth": 2, "patch": 8})]
+    ("backbone", "options"),
+    [
+        ("resnet18", {"width": 16}),
+        ("vit", {"dim": 32, "depth": 2, "patch": 8}),
+        ("compact", {"width": 16, "norm": "batch"}),
+    ],
 )
-def test_other_backbones_fit(name: str, backbone: str, options: dict[str, int]) -> None:
+def test_other_backbones_fit(name: str, backbone: str, options: dict[str, Any]) -> None:
     model = registry.create(name, SPEC, {"backbone": backbone, "backbone_options": options}).eval()
     assert model.predict(batch(7, present=every_pattern())).score.shape == (7,)
+
+
+def test_batch_norm_learns_from_observed_captures_only(name: str) -> None:
+    """In training mode too, what stands where nothing was observed reaches neither scores nor running statistics."""
+    clean = batch(14, present=every_pattern().repeat(2, 1))
+    dirty = {m: x.clone() for m, x in clean.images.items()}
+    for column, modality in enumerate(MODALITIES):
+        dirty[modality][~clean.present[:, column]] = 1e6
+    states = []
+    for images in (clean.images, dirty):
+        model = tiny_model(name, norm="batch").train()
+        loss = model.training_loss(
+            Batch(images, clean.present, clean.ids), target_of(14), LossStep(torch.Generator().manual_seed(0))
+        )
+        loss.backward()
+        states.append({**model.state_dict(), **{f"slope.{n}": p.grad for n, p in model.named_parameters()}})
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+    fresh = tiny_model(name, norm="batch").state_dict()
+    moved = [key for key, value in fresh.items() if key.endswith("running_mean") and not states[0][key].equal(value)]
+    assert len(moved) == 7 * len(MODALITIES)
+
+
+def test_batch_norm_scores_a_capture_on_its_own_once_trained(name: str) -> None:
+    model, whole = trained(name, steps=4, norm="batch"), batch(7, present=every_pattern())
+    together = model.predict(whole)
+    for row in range(7):
+        alone = model.predict(whole.select(torch.tensor([row])))
+        assert float((alone.score - together.score[row]).abs()) < 1e-5
+
+
+def test_the_default_norm_is_what_it_was() -> None:
+    """Names, shapes and the draw of initial weights: what was trained before there was a choice loads as it is."""
+    assert tiny_model(norm="group").state_dict().keys() == tiny_model().state_dict().keys()
+    plain = registry.create("late_fusion", SPEC, {"backbone_options": {"width": 16}}).state_dict()
+    assert not any("running" in key for key in plain)
+    assert plain["trunks.encoders.rgb.low.0.norm.weight"].shape == (16,)
 
 
 def test_unknown_names_are_refused() -> None:
@@ -125,6 +167,10 @@ def test_unknown_names_are_refused() -> None:
         registry.create("mfas_danet", SPEC, {"no_such_key": 1})
     with pytest.raises(ConfigError, match="no_such_net"):
         registry.create("mfas_danet", SPEC, {"backbone": "no_such_net"})
+    with pytest.raises(ConfigError, match="expected norm as group or batch, got 'layer'"):
+        registry.create("mfas_danet", SPEC, {"backbone_options": {"norm": "layer"}})
+    with pytest.raises(ConfigError, match="expected keys of resnet18 out of width, got 'norm'"):
+        registry.create("mfas_danet", SPEC, {"backbone": "resnet18", "backbone_options": {"norm": "batch"}})
 
 
 def test_a_changed_byte_is_refused(tmp_path: Path) -> None:

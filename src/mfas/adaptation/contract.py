@@ -10,13 +10,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from mfas.config import Config
 from mfas.core import Batch, Prediction
 from mfas.models.contract import FasModel
+
+Need = Literal["batch_norm", "lower_norm"]
+"""What a method may ask of a model: BatchNorm layers; normalisation layers in its lower part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,15 @@ class AdaptedModel(ABC):
     """What every method is, whether it learns on the way or from the whole target at once.
 
     Subclasses set `name`, `Settings` and, where it is so, ``batch_independent = False``.
+class Adapter(ABC):
+    """Base of every method. Subclasses set `name`, `Settings` and, where it is so, ``batch_independent = False``.
+
+    A method that cannot work on every model says so in ``needs``; built around one that lacks it, it raises
+    `ConfigError`.
     """
 
     name: ClassVar[str] = ""
+    needs: ClassVar[frozenset[Need]] = frozenset()
     Settings: ClassVar[type[Config]] = Config
     batch_independent: bool = True
     rests_when_sure: bool = False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -37,11 +38,28 @@ class Learnt:
     signals: Mapping[str, float] = field(default_factory=dict)
 
 
+class LiveOptimiser(Protocol):
+    """What moves `LiveTensors`: `LiveAdam`, `LiveSgd`."""
+
+    def reset(self) -> None:
+        """Forget the moments."""
+
+    def step(self, gradients: Sequence[Tensor | None], scale: float = 1.0) -> None:
+        """One step at ``scale`` times the learning rate; gradients in the order of ``LiveTensors.values``."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of the moments."""
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what `state` gave."""
+
+
 class OnlineAdapter(Adapter):
     """Base of methods that learn from every batch as it comes.
 
     A subclass gives `learn`, and where it keeps more than weights and optimiser moments, `extra_state`, `load_extra`
     and `forget`. What may move is `surface_of`: scale and shift of all normalisation layers unless it says otherwise.
+    The model answers inside `answering`, in `step` and `predict` alike.
     """
 
     Settings: ClassVar[type[Config]]
@@ -65,7 +83,11 @@ class OnlineAdapter(Adapter):
         """Names in ``model.state_dict()`` that may ever change."""
         return norm_names(model)
 
-    def optimiser_of(self, live: LiveTensors) -> LiveAdam:
+    def answering(self) -> AbstractContextManager[None]:
+        """How the model has to be set while it answers a batch; nothing by default."""
+        return nullcontext()
+
+    def optimiser_of(self, live: LiveTensors) -> LiveOptimiser:
         """Adam with the rate and first momentum of the settings."""
         return LiveAdam(live, self.settings.learning_rate, self.settings.momentum)
 
@@ -85,7 +107,8 @@ class OnlineAdapter(Adapter):
         """See `Adapter.step`."""
         start = perf_counter()
         check_batch(batch)
-        learnt = self.learn(batch)
+        with self.answering():
+            learnt = self.learn(batch)
         made = learnt.reason is None
         report = StepReport(
             step=self._step,
@@ -111,7 +134,8 @@ class OnlineAdapter(Adapter):
     @torch.no_grad()
     def predict(self, batch: Batch) -> Prediction:
         """See `Adapter.predict`."""
-        return self._model.predict(batch)
+        with self.answering():
+            return self._model.predict(batch)
 
     def reset(self) -> None:
         """See `Adapter.reset`."""

@@ -17,7 +17,7 @@ from mfas.models.contract import FasModel
 Surface = Literal["norm", "upper"]
 """``norm``: scale and shift of the normalisation layers of the upper parts; ``upper``: everything there."""
 
-_NORMS = (nn.GroupNorm, nn.LayerNorm)
+_NORMS = (nn.GroupNorm, nn.LayerNorm, nn.BatchNorm2d)
 
 
 def surface_names(model: FasModel, surface: Surface, extra: Iterable[str] = ()) -> frozenset[str]:
@@ -44,15 +44,32 @@ def surface_names(model: FasModel, surface: Surface, extra: Iterable[str] = ()) 
 
 def norm_names(model: FasModel) -> frozenset[str]:
     """Scale and shift of every normalisation layer of the model, lower parts and extractors included."""
-    chosen = {
-        f"{path}.{name}" if path else name
-        for path, module in model.named_modules()
-        if isinstance(module, _NORMS)
-        for name, _ in module.named_parameters(recurse=False)
-    }
+    chosen = parameter_names(model, (m for m in model.modules() if isinstance(m, _NORMS)))
     if not chosen:
         raise ConfigError(f"model '{model.name}' has no normalisation layer to adapt")
-    return frozenset(chosen)
+    return chosen
+
+
+def lower_norm_names(model: FasModel) -> frozenset[str]:
+    """Scale and shift of the normalisation layers that `FasModel.lower` runs, found by running it on blank images."""
+    size, ran = model.spec.size, set[nn.Module]()
+    blank = {m: torch.zeros(1, model.spec.channels(m), size, size) for m in MODALITIES}
+    norms = [m for m in model.modules() if isinstance(m, _NORMS)]
+    hooks = [m.register_forward_pre_hook(lambda module, _: ran.add(module)) for m in norms]
+    with torch.no_grad():
+        model.lower(Batch(blank, torch.ones(1, len(MODALITIES), dtype=torch.bool), CaptureIds.anonymous(1)))
+    for hook in hooks:
+        hook.remove()
+    chosen = parameter_names(model, ran)
+    if not chosen:
+        raise ConfigError(f"model '{model.name}' has no normalisation layer below its last stage to adapt")
+    return chosen
+
+
+def parameter_names(model: nn.Module, layers: Iterable[nn.Module]) -> frozenset[str]:
+    """Names in ``model`` of the parameters that ``layers`` hold themselves."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return frozenset(names[id(p)] for layer in layers for p in layer.parameters(recurse=False))
 
 
 def fusion_names(model: FasModel) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """TENT (Wang et al., ICLR 2021): minimise the entropy of every batch's own scores, from which nothing protects it.
 
-What differs with one logit, GroupNorm and missing modalities: `docs/methods/tent.md`.
+What differs with one logit, without BatchNorm and with missing modalities: `docs/methods/tent.md`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from mfas.adaptation.live import NOT_FINITE, finite
-from mfas.adaptation.online import Learnt, OnlineAdapter
+from mfas.adaptation.norm_method import NormMethod
+from mfas.adaptation.online import Learnt
 from mfas.adaptation.registry import register
-from mfas.adaptation.surface import contiguous_norms
 from mfas.config import Config
 from mfas.core import Batch
 
@@ -37,17 +37,17 @@ def entropy(logit: Tensor) -> Tensor:
 
 
 @register("tent")
-class Tent(OnlineAdapter):
-    """One gradient step per batch on the mean entropy of the fused scores; scale and shift of all norms move."""
+class Tent(NormMethod):
+    """One gradient step per batch on the mean entropy of the fused scores; scale and shift of the norms move."""
 
     Settings = TentSettings
 
     def learn(self, batch: Batch) -> Learnt:
         """See `OnlineAdapter.learn`."""
-        with self._live.differentiable(), contiguous_norms(self._model):
+        with self.learning():
             output = self._model(batch)
             loss = entropy(output.logit).mean()
-            gradients = torch.autograd.grad(loss, list(self._live.values.values()), allow_unused=True)
+            gradients = self.slopes(loss)
         amount = float(loss.detach())
         if not finite(amount, gradients):
             return Learnt(output, reason=NOT_FINITE)

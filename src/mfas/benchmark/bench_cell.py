@@ -180,6 +180,10 @@ def _adapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing:
     make = create_offline if is_offline(method) else create
     adapter = make(method, model, card, plan.settings, cell.seed)
     stored = bench.maps(cell) if bench.may_serve(cell, adapter.adapted_parameters) else None
+    adapter = create(grid.config.method_of(cell.method), model, card, plan.settings, cell.seed)
+    # Stored maps are those of a capture on its own: not what a method that looks at the whole batch would see.
+    serve = adapter.batch_independent and bench.may_serve(cell, adapter.adapted_parameters)
+    stored = bench.maps(cell) if serve else None
     probe = _Probe(bench, cell, missing, adapter, served, stored)
     rows = captures.stream.rows[[item.row for item in items]]
     present = captures.present(items, rows, missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from mfas.errors import ConfigError
@@ -18,11 +19,15 @@ BACKBONES: dict[str, type[Backbone]] = {
 
 
 def create_backbone(name: str, in_channels: int, **options: Any) -> Backbone:
-    """Build a backbone by registry name; `ConfigError` names an unknown one."""
+    """Build a backbone by registry name; `ConfigError` names an unknown backbone or option."""
     try:
         cls = BACKBONES[name]
     except KeyError:
         raise ConfigError(f"expected a backbone out of {', '.join(BACKBONES)}, got '{name}'") from None
+    known = [key for key in signature(cls).parameters if key != "in_channels"]
+    for key in options:
+        if key not in known:
+            raise ConfigError(f"backbone_options: expected keys of {name} out of {', '.join(known)}, got '{key}'")
     return cls(in_channels, **options)
 
 

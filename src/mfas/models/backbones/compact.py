@@ -1,19 +1,26 @@
-"""Our own small convolutional network for 112 x 112: seven convolutions, GroupNorm, 0.3 M parameters."""
+"""Our own small convolutional network for 112 x 112: seven convolutions, GroupNorm (or BatchNorm), 0.3 M parameters."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
+from mfas.errors import ConfigError
 from mfas.models.backbones.contract import Backbone
+
+Norm = Literal["group", "batch"]
 
 
 class ConvBlock(nn.Module):
-    """Convolution, GroupNorm, ReLU; with ``residual`` the input is added back."""
+    """Convolution, normalisation, ReLU; with ``residual`` the input is added back."""
 
-    def __init__(self, cin: int, cout: int, *, kernel: int = 3, stride: int = 1, residual: bool = False) -> None:
+    def __init__(
+        self, cin: int, cout: int, norm: Norm, *, kernel: int = 3, stride: int = 1, residual: bool = False
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False)
-        self.norm = nn.GroupNorm(max(1, cout // 16), cout)
+        self.norm = nn.BatchNorm2d(cout) if norm == "batch" else nn.GroupNorm(max(1, cout // 16), cout)
         self.act = nn.ReLU(inplace=True)
         self.residual = residual
 
@@ -24,21 +31,27 @@ class ConvBlock(nn.Module):
 
 
 class CompactBackbone(Backbone):
-    """Stem and two stages below, one stage above; ``width`` scales all channels (16 is the default model)."""
+    """Stem and two stages below, one stage above; ``width`` scales all channels (16 is the default model).
 
-    def __init__(self, in_channels: int, width: int = 16) -> None:
+    ``norm`` after the convolutions: ``group``, or ``batch`` for methods that are built on BatchNorm. The norm of the
+    pooled feature is a LayerNorm in either case. Raises `ConfigError` for any other ``norm``.
+    """
+
+    def __init__(self, in_channels: int, width: int = 16, norm: Norm = "group") -> None:
         super().__init__(in_channels)
+        if norm not in ("group", "batch"):
+            raise ConfigError(f"backbone_options: expected norm as group or batch, got '{norm}'")
         w = width
         self.lower_channels = 4 * w
         self.feature_dim = 8 * w
         self.low = nn.Sequential(
-            ConvBlock(in_channels, w, kernel=5, stride=2),
-            ConvBlock(w, 2 * w, stride=2),
-            ConvBlock(2 * w, 2 * w, residual=True),
-            ConvBlock(2 * w, 4 * w, stride=2),
-            ConvBlock(4 * w, 4 * w, residual=True),
+            ConvBlock(in_channels, w, norm, kernel=5, stride=2),
+            ConvBlock(w, 2 * w, norm, stride=2),
+            ConvBlock(2 * w, 2 * w, norm, residual=True),
+            ConvBlock(2 * w, 4 * w, norm, stride=2),
+            ConvBlock(4 * w, 4 * w, norm, residual=True),
         )
-        self.high = nn.Sequential(ConvBlock(4 * w, 8 * w, stride=2), ConvBlock(8 * w, 8 * w, residual=True))
+        self.high = nn.Sequential(ConvBlock(4 * w, 8 * w, norm, stride=2), ConvBlock(8 * w, 8 * w, norm, residual=True))
         self.norm = nn.LayerNorm(8 * w)
 
     def lower(self, x: Tensor) -> Tensor:
