@@ -48,11 +48,6 @@ def hesitant() -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in trained(steps=4).state_dict().items()}
 
 
-@pytest.fixture(params=(*registry.names(), *GUARDED))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def norms(name: str) -> list[str]:
     """The models around which a method is tried: BatchNorm where it needs that, or where that makes it another."""
     if "batch_norm" in needs(name):
@@ -306,7 +301,6 @@ def test_labels_cannot_reach_an_adapter() -> None:
     ("name", "settings", "words"),
     [
         ("no_such_method", {}, f"{', '.join(registry.names())}, got 'no_such_method'"),
-        ("no_such_method", {}, "tent, got 'no_such_method'"),
         ("bn_stats", {}, "expected a model with BatchNorm, got 'mfas_danet' without"),
         ("anchor", {}, "expected a method out of"),
         ("mfas_danet+no_such_guard", {}, "anchor, canary, recovery, got 'no_such_guard'"),

@@ -68,12 +68,8 @@ class AdapterState:
 class AdaptedModel(ABC):
     """What every method is, whether it learns on the way or from the whole target at once.
 
-    Subclasses set `name`, `Settings` and, where it is so, ``batch_independent = False``.
-class Adapter(ABC):
-    """Base of every method. Subclasses set `name`, `Settings` and, where it is so, ``batch_independent = False``.
-
-    A method that cannot work on every model says so in ``needs``; built around one that lacks it, it raises
-    `ConfigError`.
+    Subclasses set `name`, `Settings` and, where it is so, ``batch_independent = False``. A method that cannot work on
+    every model says so in ``needs``; built around one that lacks it, it raises `ConfigError`.
     """
 
     name: ClassVar[str] = ""

@@ -179,8 +179,6 @@ def _adapted(bench: Workbench, cell: Cell, items: Sequence[StreamItem], missing:
     method = grid.config.method_of(cell.method)
     make = create_offline if is_offline(method) else create
     adapter = make(method, model, card, plan.settings, cell.seed)
-    stored = bench.maps(cell) if bench.may_serve(cell, adapter.adapted_parameters) else None
-    adapter = create(grid.config.method_of(cell.method), model, card, plan.settings, cell.seed)
     # Stored maps are those of a capture on its own: not what a method that looks at the whole batch would see.
     serve = adapter.batch_independent and bench.may_serve(cell, adapter.adapted_parameters)
     stored = bench.maps(cell) if serve else None
