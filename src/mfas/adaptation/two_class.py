@@ -33,8 +33,8 @@ def prior_divergence(logits: Tensor, prior: float) -> Tensor:
 
     With ``prior`` 0.5 it is $\ln 2 - H(\bar p)$.
 
-    >>> round(float(prior_divergence(torch.tensor([-1.0, 1.0]), 0.5)), 6)
-    0.0
+    >>> round(float(prior_divergence(torch.tensor([40.0, 40.0]), 0.5)), 4)
+    0.6931
     """
     even = torch.full((len(logits),), -log(len(logits)), dtype=logits.dtype, device=logits.device)
     genuine, attack = log_mixture(logits, even)
