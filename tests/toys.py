@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,22 +14,32 @@ from mfas.card import Card, Preprocess
 from mfas.config import Config
 from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, CaptureIds, Label, Modality, Prediction
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
-from mfas.models.registry import create
+from mfas.models.registry import create, model_class
 
 SPEC = Preprocess(size=32)
 TINY = {"backbone_options": {"width": 16}}
 TINY_BATCH_NORM = {"backbone_options": {"width": 16, "norm": "batch"}}
+TINY: dict[str, Any] = {"backbone_options": {"width": 16}}
+TINY_VIT = {"image_size": 32, "patch": 8, "dim": 24, "depth": 3, "heads": 2}
+
+
+def tiny_architecture(name: str) -> dict[str, Any]:
+    """Options that make registry entry ``name`` small, by what its architecture has: a backbone or a shared ViT."""
+    keys = model_class(name).Architecture.model_fields
+    return {**(TINY if "backbone_options" in keys else {}), **({"vit": TINY_VIT} if "vit" in keys else {})}
 
 
 def tiny_model(name: str = "mfas_danet", seed: int = 0, norm: str = "group") -> FasModel:
     """An untrained model of registry entry ``name``, small enough for hundreds of steps; ``norm`` group or batch."""
     torch.manual_seed(seed)
     return create(name, SPEC, TINY_BATCH_NORM if norm == "batch" else TINY).eval()
+    return create(name, SPEC, tiny_architecture(name)).eval()
 
 
 def card(name: str = "mfas_danet") -> Card:
     """A card with a threshold of 0.5 for every pattern."""
-    return Card(model=name, architecture=TINY, preprocess=SPEC, thresholds=dict.fromkeys(MISSING_PATTERNS, 0.5))
+    thresholds = dict.fromkeys(MISSING_PATTERNS, 0.5)
+    return Card(model=name, architecture=tiny_architecture(name), preprocess=SPEC, thresholds=thresholds)
 
 
 def target_of(count: int) -> torch.Tensor:

@@ -25,13 +25,14 @@ def surface_names(model: FasModel, surface: Surface, extra: Iterable[str] = ()) 
 
     Raises `ConfigError` when the model has nothing there, rather than adapting nothing in silence.
     """
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    still = frozen_names(model)
+    names = {id(p): name for name, p in model.named_parameters() if name not in still}
     chosen: set[str] = set()
     for modality in MODALITIES:
         for root in model.upper_modules(modality):
             for module in root.modules():
                 if surface == "upper" or isinstance(module, _NORMS):
-                    chosen.update(names[id(p)] for p in module.parameters(recurse=False))
+                    chosen.update(names[id(p)] for p in module.parameters(recurse=False) if id(p) in names)
     if not chosen:
         raise ConfigError(f"model '{model.name}' has no parameters on the surface '{surface}'")
     for part in extra:
@@ -45,6 +46,13 @@ def surface_names(model: FasModel, surface: Surface, extra: Iterable[str] = ()) 
 def norm_names(model: FasModel) -> frozenset[str]:
     """Scale and shift of every normalisation layer of the model, lower parts and extractors included."""
     chosen = parameter_names(model, (m for m in model.modules() if isinstance(m, _NORMS)))
+    """Scale and shift of every normalisation layer that is not frozen, lower parts and extractors included."""
+    chosen = {
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        if isinstance(module, _NORMS)
+        for name, _ in module.named_parameters(recurse=False)
+    } - frozen_names(model)
     if not chosen:
         raise ConfigError(f"model '{model.name}' has no normalisation layer to adapt")
     return chosen
@@ -97,6 +105,12 @@ def upper_names(model: FasModel) -> frozenset[str]:
             return frozenset(live.values)
         slopes = torch.autograd.grad(total, list(live.values.values()), allow_unused=True)
     return frozenset(name for name, slope in zip(live.values, slopes, strict=True) if slope is None)
+
+
+def frozen_names(model: FasModel) -> frozenset[str]:
+    """Parameter names inside `FasModel.frozen_modules`: on no surface."""
+    still = {id(p) for module in model.frozen_modules() for p in module.parameters()}
+    return frozenset(name for name, p in model.named_parameters() if id(p) in still)
 
 
 @contextmanager

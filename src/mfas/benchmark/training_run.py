@@ -162,7 +162,7 @@ def _card(
     thresholds = source_thresholds(scores, labels, part.column("presentation_id").astype(str))
     return Card(
         model=config.model,
-        architecture=model.architecture.model_dump(mode="json"),
+        architecture=model.stored_architecture(),
         modalities=tuple(m for m in MODALITIES if m.value in present),
         preprocess=config.preprocess,
         thresholds=thresholds,

@@ -52,6 +52,8 @@ class MaskedModel(nn.Module):
 
     def __init__(self, model: FasModel) -> None:
         super().__init__()
+        if model.onnx_reason:
+            raise InputError(f"expected a model that has an ONNX graph, got {model.name}: {model.onnx_reason}")
         trunks = getattr(model, "trunks", None)
         if not isinstance(trunks, ModalityTrunks):
             raise InputError(f"expected a model with one encoder per modality to export, got {type(model).__name__}")

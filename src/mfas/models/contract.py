@@ -8,9 +8,9 @@ holds everything an adaptation method may touch.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality, Prediction
 from mfas.errors import InputError
+from mfas.models.backbones.contract import Backbone
 from mfas.models.uncertainty import assess
 
 Maps = Mapping[Modality, Tensor]
@@ -45,10 +46,16 @@ class ModelOutput:
 
 
 class FasModel(nn.Module):
-    """Base of every registered model."""
+    """Base of every registered model.
+
+    ``batch_pairs``: the training loss relates captures of a batch to each other, so that it changes when a batch is
+    split over processes. ``onnx_reason``: why the model has no ONNX graph; empty where it has one.
+    """
 
     name: ClassVar[str] = ""
     Architecture: ClassVar[type[Config]] = Config
+    batch_pairs: ClassVar[bool] = False
+    onnx_reason: ClassVar[str] = ""
 
     def __init__(self, spec: Preprocess, architecture: Config) -> None:
         super().__init__()
@@ -87,6 +94,35 @@ class FasModel(nn.Module):
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Source-training loss of one batch; ``target`` float ``[B]``, 1 = bona fide."""
 
+    def training_step(self, batch: Batch, target: Tensor, step: LossStep, backward: Callable[[Tensor], None]) -> Tensor:
+        """Leave the gradients of one batch in ``.grad`` and return the loss, detached.
+
+        ``.grad`` is clear before. A method that changes gradients, or takes several backward passes, overrides this;
+        it must call ``backward`` (which knows device and precision) in place of ``Tensor.backward``.
+        """
+        loss = self.training_loss(batch, target, step)
+        backward(loss)
+        return loss.detach()
+
+    def frozen_modules(self) -> list[nn.Module]:
+        """What never learns, in training or in adaptation: kept in eval mode and without gradient by `train`."""
+        return []
+
+    def train(self, mode: bool = True) -> Self:
+        """As for any module, but `frozen_modules` stay frozen."""
+        super().train(mode)
+        for module in self.frozen_modules():
+            module.eval().requires_grad_(False)
+        return self
+
+    def stored_architecture(self) -> dict[str, Any]:
+        """The architecture as a card keeps it: enough to build the model where no file and no hub is at hand."""
+        kept = _without_files(self.architecture).model_dump(mode="json")
+        backbone = next((m for m in self.modules() if isinstance(m, Backbone)), None)
+        if backbone is not None and "backbone_options" in kept:
+            kept["backbone_options"] = backbone.stored_options(kept["backbone_options"])
+        return kept
+
     def forward(self, batch: Batch) -> ModelOutput:
         """Both parts in turn."""
         check_batch(batch)
@@ -99,11 +135,54 @@ class FasModel(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """Which part of the batch of all processes this one holds: rows ``rank * B`` to ``(rank + 1) * B``.
+
+    ``mean`` averages a tensor over the processes; every process must call it equally often.
+    """
+
+    rank: int = 0
+    world: int = 1
+    mean: Callable[[Tensor], Tensor] = torch.clone
+
+    def draw(self, count: int, sample: Callable[[int], Tensor]) -> Tensor:
+        """Own rows of a random draw for the whole batch: ``sample(n)`` gives ``[n, ...]``, ``count`` rows are kept.
+
+        So a capture meets the same chance whichever process holds it.
+        """
+        drawn = sample(count * self.world)
+        return drawn if self.world == 1 else drawn[self.rank * count : (self.rank + 1) * count]
+
+
+@dataclass(frozen=True, slots=True)
 class LossStep:
-    """What a training loss may need to know: a generator for missing patterns and label smoothing in [0, 0.5)."""
+    """What a training loss may need to know.
+
+    A ``generator`` for missing patterns (same state in every process: draw by ``shard.draw``), label smoothing in
+    [0, 0.5), the site of each capture as an integer ``[B]`` (None where unknown), the epoch counted from 0 out of
+    ``epochs``, and the ``shard``.
+    """
 
     generator: torch.Generator
     label_smoothing: float = 0.0
+    sites: Tensor | None = None
+    epoch: int = 0
+    epochs: int = 1
+    shard: Shard = Shard()
+
+    def drop(self, present: Tensor, keep_all: float = 0.3) -> Tensor:
+        """`random_present` with this step's generator and shard."""
+        return random_present(present, self.generator, keep_all, self.shard)
+
+    def share(self, count: Tensor | int) -> Tensor | float:
+        """What a mean over ``count`` rows here weighs, so that the mean over processes is the mean over all rows.
+
+        1 in a single process; 0 where there are no rows here. Call it in every process, rows or no rows.
+        """
+        if self.shard.world == 1:
+            return 1.0
+        own = torch.as_tensor(count, dtype=torch.float32)
+        return own / self.shard.mean(own).clamp_min(1 / self.shard.world)
 
 
 def to_prediction(output: ModelOutput) -> Prediction:
@@ -152,15 +231,30 @@ def run_on_rows(net: nn.Module, x: Tensor, rows: Tensor, method: str) -> Tensor:
     return some.new_zeros((x.shape[0], *some.shape[1:])).index_copy(0, index, some)
 
 
-def random_present(present: Tensor, generator: torch.Generator, keep_all: float = 0.3) -> Tensor:
+def random_present(
+    present: Tensor, generator: torch.Generator, keep_all: float = 0.3, shard: Shard = Shard()
+) -> Tensor:
     """Drop modalities at random, never all: the missing-pattern schedule of source training.
 
     With chance ``keep_all`` a row stays as it is; otherwise one of the six proper patterns is drawn uniformly and
     AND-ed with what is there, unless that would leave nothing.
     """
     patterns = torch.tensor([[p >> k & 1 for k in range(3)] for p in range(1, 7)], dtype=torch.bool)
-    draw = torch.randint(len(patterns), (present.shape[0],), generator=generator)
-    keep = torch.rand(present.shape[0], generator=generator) < keep_all
+    count = present.shape[0]
+    draw = shard.draw(count, lambda n: torch.randint(len(patterns), (n,), generator=generator))
+    keep = shard.draw(count, lambda n: torch.rand(n, generator=generator)) < keep_all
     dropped = present & patterns[draw].to(present.device)
     usable = dropped.any(dim=1) & ~keep.to(present.device)
     return torch.where(usable[:, None], dropped, present)
+
+
+def _without_files(config: Config) -> Config:
+    """The configuration without the files that initial weights came from, nested options included."""
+    changes: dict[str, Any] = {}
+    for key in type(config).model_fields:
+        value = getattr(config, key)
+        if isinstance(value, Config):
+            changes[key] = _without_files(value)
+        elif key in ("weights", "sha256"):
+            changes[key] = None
+    return config.model_copy(update=changes)

@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
-from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, random_present
+from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
 from mfas.models.registry import register
 from mfas.models.trunks import ModalityTrunks, fused_head, head_loss, smooth
 
@@ -79,7 +79,7 @@ class LateFusion(FasModel):
         """Cross-entropy of heads, of the fused head on all there is, and on a random missing pattern."""
         goal = smooth(target, step.label_smoothing)
         full = self(batch)
-        kept = random_present(batch.present, step.generator)
+        kept = step.drop(batch.present)
         visible = [full.features[m] * kept[:, i : i + 1] for i, m in enumerate(MODALITIES)]
         partial = self.fused(torch.cat(visible, dim=1)).squeeze(1)
-        return bce(full.logit, goal) + bce(partial, goal) + head_loss(full.modality_logits, batch.present, goal)
+        return bce(full.logit, goal) + bce(partial, goal) + head_loss(full.modality_logits, batch.present, goal, step)

@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
-from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, random_present
+from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
 from mfas.models.registry import register
 from mfas.models.trunks import ModalityTrunks, fused_head, head_loss, smooth
 
@@ -108,16 +108,15 @@ class MfasDanet(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Source-training loss, `docs/methods/mfas_danet.md` equation (4)."""
-        a = self.architecture
         goal = smooth(target, step.label_smoothing)
         maps = self.lower(batch)
         features = self.trunks.features(maps, batch.present)
         pairwise = self._pairwise(maps, features)
         full = self._fuse(features, pairwise, batch.present)
-        partial = self._fuse(features, pairwise, random_present(batch.present, step.generator))
+        partial = self._fuse(features, pairwise, step.drop(batch.present))
         loss = bce(full.logit, goal) + bce(partial.logit, goal)
-        loss = loss + head_loss(full.modality_logits, batch.present, goal)
-        return loss + self._complement_loss(features, pairwise, batch.present, goal, a)
+        loss = loss + head_loss(full.modality_logits, batch.present, goal, step)
+        return loss + self._complement_loss(features, pairwise, batch.present, goal, step)
 
     def _pairwise(self, maps: Maps, features: dict[Modality, Tensor]) -> dict[tuple[Modality, Modality], Tensor]:
         out = {}
@@ -165,22 +164,22 @@ class MfasDanet(FasModel):
         pairwise: dict[tuple[Modality, Modality], Tensor],
         present: Tensor,
         goal: Tensor,
-        a: MfasDanetArchitecture,
+        step: LossStep,
     ) -> Tensor:
         """Complements must be classified by the head of their target and, on live captures, point where it points."""
-        live = goal > 0.5
+        a, live = self.architecture, goal > 0.5
         total = goal.new_zeros(())
         for m, n in PAIRS:
             source, both = (
                 present[:, MODALITIES.index(m)],
                 present[:, [MODALITIES.index(m), MODALITIES.index(n)]].all(1),
             )
-            c = pairwise[m, n]
+            c, rows = pairwise[m, n], both & live
+            classed, drawn = step.share(source.sum()), step.share(rows.sum())
             if bool(source.any()):
                 logit = self.trunks.heads[n.value](c).squeeze(1)
-                total = total + a.weight_discriminative * bce(logit[source], goal[source])
-            rows = both & live
+                total = total + a.weight_discriminative * classed * bce(logit[source], goal[source])
             if bool(rows.any()):
                 near = 1 - cosine_similarity(c[rows], features[n][rows].detach(), dim=1)
-                total = total + a.weight_reconstruction * near.mean()
+                total = total + a.weight_reconstruction * drawn * near.mean()
         return total

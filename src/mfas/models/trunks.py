@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from mfas.card import Preprocess
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.backbones import Backbone, create_backbone
-from mfas.models.contract import Maps, run_on_rows
+from mfas.models.contract import LossStep, Maps, run_on_rows
 
 
 class ModalityTrunks(nn.Module):
@@ -83,8 +83,10 @@ def smooth(target: Tensor, amount: float) -> Tensor:
     return target * (1 - amount) + amount / 2
 
 
-def head_loss(logits: Tensor, present: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy of each observed head, summed over modalities."""
+def head_loss(logits: Tensor, present: Tensor, target: Tensor, step: LossStep | None = None) -> Tensor:
+    """Mean cross-entropy of each observed head, summed over modalities; ``step`` weighs it over processes."""
     losses = bce(logits, target[:, None].expand_as(logits), reduction="none") * present
-    total: Tensor = (losses.sum(dim=0) / present.sum(dim=0).clamp_min(1)).sum()
+    count = present.sum(dim=0)
+    share = step.share(count) if step is not None else 1.0
+    total: Tensor = (losses.sum(dim=0) / count.clamp_min(1) * share).sum()
     return total

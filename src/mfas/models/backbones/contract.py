@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,6 +33,10 @@ class Backbone(nn.Module):
     @abstractmethod
     def upper_modules(self) -> list[nn.Module]:
         """The modules `upper` uses; everything else is the lower part."""
+
+    def stored_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Options that rebuild this backbone without files or a hub, from the ``options`` it was built with."""
+        return options
 
     def forward(self, x: Tensor) -> Tensor:
         """Image to pooled feature."""
