@@ -1,0 +1,235 @@
+"""IF-MMIN: a cascade of auto-encoders imagines missing features with the help of modality-invariant ones.
+
+Zuo et al., ICASSP 2023 (arXiv 2210.15359), made for emotion recognition and carried over to faces;
+`docs/methods/if_mmin.md` says line by line what is the paper's and what is ours. Names follow that page: ``h`` the
+modality-specific features side by side, ``H'`` their invariant features, ``z_k`` the code of the k-th auto-encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+from mfas.card import Preprocess
+from mfas.config import Config
+from mfas.core import MODALITIES, Batch, Modality
+from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
+from mfas.models.registry import register
+from mfas.models.trunks import ModalityTrunks, head_loss, smooth
+
+
+class IfMminArchitecture(Config):
+    """Backbone, the cascade's length and widths, the share of epochs that trains the teacher, loss weights."""
+
+    backbone: str = "compact"
+    backbone_options: dict[str, Any] = Field(default_factory=dict)
+    blocks: int = Field(5, ge=1)
+    code_widths: tuple[int, ...] = Field((256, 128, 64), min_length=1)
+    classifier_width: int = Field(128, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    moments: int = Field(5, ge=1)
+    teacher_share: float = Field(0.33, ge=0, lt=1)
+    weight_moments: float = Field(1.0, ge=0)
+    weight_imagination: float = Field(1.0, ge=0)
+    weight_invariance: float = Field(1.0, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Imagined:
+    """What the cascade makes of a batch: ``logit`` ``[B]``; ``features``, ``invariant`` ``[B, 3, D]``."""
+
+    logit: Tensor
+    features: Tensor
+    invariant: Tensor
+
+
+class AutoEncoder(nn.Module):
+    """``widths`` from input to code, linear with LeakyReLU between, and the same way back."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.encoder = _layers(widths)
+        self.decoder = _layers(widths[::-1])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, widths[0]]`` to the code ``[B, widths[-1]]`` and the output ``[B, widths[0]]``."""
+        code: Tensor = self.encoder(x)
+        return code, self.decoder(code)
+
+
+@register("if_mmin")
+class IfMmin(FasModel):
+    """Encoders, one shared invariant encoder, the cascade; a frozen copy of the former two teaches the rest."""
+
+    Architecture = IfMminArchitecture
+    architecture: IfMminArchitecture
+    batch_pairs: ClassVar[bool] = True
+
+    def __init__(self, spec: Preprocess, architecture: IfMminArchitecture) -> None:
+        super().__init__(spec, architecture)
+        a = architecture
+        self.trunks = ModalityTrunks(spec, a.backbone, a.backbone_options)
+        dim = self.trunks.feature_dim
+        self.shared = nn.Sequential(nn.Linear(dim, dim), nn.LeakyReLU(), nn.Linear(dim, dim), nn.LeakyReLU())
+        self.teacher_classifier = _classifier(6 * dim, a.classifier_width, a.dropout)
+        self.cascade = nn.ModuleList(AutoEncoder((3 * dim, *a.code_widths)) for _ in range(a.blocks))
+        self.imagine = nn.Sequential(nn.Linear(3 * dim, 3 * dim), nn.ReLU(), nn.Linear(3 * dim, 3 * dim))
+        self.classifier = _classifier(a.blocks * a.code_widths[-1], a.classifier_width, a.dropout)
+        # In a list, so that it is no part of the model: neither the optimiser nor the saved model has to carry it.
+        self._teacher: list[tuple[ModalityTrunks, nn.Module]] = []
+
+    def lower(self, batch: Batch) -> Maps:
+        """See `FasModel.lower`."""
+        return self.trunks.lower(batch)
+
+    def upper(self, maps: Maps, present: Tensor) -> ModelOutput:
+        """See `FasModel.upper`; the complements are the imagined features of what is missing, zero elsewhere."""
+        features = self.trunks.features(maps, present)
+        seen = self._imagine(features, present)
+        missing = seen.features * ~present[:, :, None]
+        return ModelOutput(
+            logit=seen.logit,
+            modality_logits=self.trunks.logits(features, present),
+            features=features,
+            complements=dict(zip(MODALITIES, missing.unbind(1), strict=True)),
+            present=present,
+            substituted=~present,
+            enhanced=torch.zeros(present.shape, device=present.device),
+        )
+
+    def heads(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
+        """See `FasModel.heads`."""
+        return self.trunks.logits(features, present)
+
+    def upper_modules(self, modality: Modality) -> list[nn.Module]:
+        """See `FasModel.upper_modules`."""
+        return self.trunks.upper_modules(modality)
+
+    def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
+        """Equation (1) in the first ``teacher_share`` of the epochs, (2) afterwards; both where there is one epoch."""
+        goal, present = smooth(target, step.label_smoothing), batch.present
+        features = self.trunks.features(self.trunks.lower(batch), present)
+        # The heads are ours and serve the evidence of adaptation: the published losses alone shape the features.
+        own = {m: x.detach() for m, x in features.items()}
+        loss = head_loss(self.trunks.logits(own, present), present, goal, step)
+        first = teacher_epochs(step.epochs, self.architecture.teacher_share)
+        if step.epoch < first or not first:
+            self._teacher = []
+            loss = loss + self._teacher_loss(features, present, goal)
+        elif not self._teacher:
+            self._teacher = [(_frozen(self.trunks), _frozen(self.shared))]
+        if step.epoch >= first:
+            loss = loss + self._student_loss(batch, features, goal, step)
+        return loss
+
+    def _imagine(self, features: Mapping[Modality, Tensor], present: Tensor) -> _Imagined:
+        seen = torch.stack([features[m] for m in MODALITIES], dim=1) * present[:, :, None]
+        invariant: Tensor = self.shared(seen)
+        x, codes = seen.flatten(1), []
+        for block in self.cascade:
+            code, x = block(x + invariant.flatten(1))
+            codes.append(code)
+        logit: Tensor = self.classifier(torch.cat(codes, dim=1)).squeeze(1)
+        return _Imagined(logit, self.imagine(x).view_as(seen), invariant)
+
+    def _teacher_loss(self, features: Mapping[Modality, Tensor], present: Tensor, goal: Tensor) -> Tensor:
+        specific = torch.stack([features[m] for m in MODALITIES], dim=1)
+        invariant = self.shared(specific) * present[:, :, None]
+        logit = self.teacher_classifier(torch.cat([specific, invariant], dim=1).flatten(1)).squeeze(1)
+        bounded, distances = torch.sigmoid(invariant), []
+        for one, other in combinations(range(len(MODALITIES)), 2):
+            both = present[:, one] & present[:, other]
+            if bool(both.any()):
+                moments = self.architecture.moments
+                distances.append(central_moment_discrepancy(bounded[both, one], bounded[both, other], moments))
+        loss = bce(logit, goal)
+        if distances:
+            loss = loss + self.architecture.weight_moments * torch.stack(distances).mean()
+        return loss
+
+    def _student_loss(self, batch: Batch, features: Mapping[Modality, Tensor], goal: Tensor, step: LossStep) -> Tensor:
+        a, present = self.architecture, batch.present
+        kept = step.drop(present)
+        whole, partial = self._imagine(features, present), self._imagine(features, kept)
+        known, invariant = self._teach(batch, features)
+        imagination = _mean_square(partial.features - known, present & ~kept, step)
+        invariance = _mean_square(partial.invariant - invariant, present, step)
+        loss = bce(whole.logit, goal) + bce(partial.logit, goal)
+        return loss + a.weight_imagination * imagination + a.weight_invariance * invariance
+
+    @torch.no_grad()
+    def _teach(self, batch: Batch, features: Mapping[Modality, Tensor]) -> tuple[Tensor, Tensor]:
+        """Specific and invariant features ``[B, 3, D]`` of all there is: the frozen teacher's, else our own."""
+        shared: nn.Module = self.shared
+        if self._teacher:
+            trunks, shared = self._teacher[0]
+            features = trunks.features(trunks.lower(batch), batch.present)
+        known = torch.stack([features[m] for m in MODALITIES], dim=1)
+        return known, shared(known)
+
+
+def teacher_epochs(epochs: int, share: float) -> int:
+    """Epochs that train the teacher: ``share`` of them, rounded, at least one and not all; 0 where there is only one.
+
+    ``share`` 0 gives 0: no stage of its own.
+    """
+    if epochs < 2 or share == 0:
+        return 0
+    return min(epochs - 1, max(1, round(share * epochs)))
+
+
+def central_moment_discrepancy(x: Tensor, y: Tensor, moments: int) -> Tensor:
+    """Distance of two samples ``[N, D]`` and ``[M, D]`` with values in [0, 1] (Zellinger et al., ICLR 2017, eq. 1).
+
+    Euclidean distance of the means plus that of the central moments of order 2 to ``moments``, each per dimension.
+    """
+    mean_x, mean_y = x.mean(dim=0), y.mean(dim=0)
+    x, y = x - mean_x, y - mean_y
+    total = _norm(mean_x - mean_y)
+    for order in range(2, moments + 1):
+        total = total + _norm(x.pow(order).mean(dim=0) - y.pow(order).mean(dim=0))
+    return total
+
+
+def _norm(difference: Tensor) -> Tensor:
+    # Two equal samples must give a gradient of zero, not NaN.
+    return (difference.square().sum() + 1e-14).sqrt()
+
+
+def _mean_square(difference: Tensor, slots: Tensor, step: LossStep) -> Tensor:
+    """Mean square of ``[B, 3, D]`` over the slots that are marked in ``[B, 3]``; 0 where none is."""
+    count = slots.sum()
+    total: Tensor = (difference.square().mean(dim=2) * slots).sum() / count.clamp_min(1) * step.share(count)
+    return total
+
+
+def _frozen(module: Any) -> Any:
+    return deepcopy(module).eval().requires_grad_(False)
+
+
+def _layers(widths: tuple[int, ...]) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        parts += [nn.Linear(inputs, outputs), nn.LeakyReLU()]
+    # The last layer is linear: features have both signs.
+    return nn.Sequential(*parts[:-1])
+
+
+def _classifier(inputs: int, hidden: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, 1),
+    )
