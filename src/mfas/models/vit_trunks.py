@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mfas.card import Preprocess
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import Maps, run_on_rows
-from mfas.models.vit_shared import SharedVit, VitOptions
+from mfas.models.vit_shared import SharedVit, VitBlock, VitOptions
 
 
 class VitTrunks(nn.Module):
@@ -36,6 +36,10 @@ class VitTrunks(nn.Module):
     def frozen_modules(self) -> list[nn.Module]:
         """The trunk, unless its options let it learn."""
         return [self.vit] if self.vit.options.frozen else []
+
+    def blocks(self) -> list[VitBlock]:
+        """The trunk's blocks, first to last."""
+        return [block for block in self.vit.blocks if isinstance(block, VitBlock)]
 
     def lower(self, batch: Batch) -> dict[Modality, Tensor]:
         """Maps of the modalities that any capture of the batch has; no map depends on another modality."""
@@ -85,7 +89,7 @@ class _Reader(nn.Module):
         """Images ``[B, C, S, S]`` to a map ``[B, D, g + 1, g]``."""
         trunks, vit = self.trunks, self.trunks.vit
         tokens = kept = vit.embed(images, self.modality)
-        for number, block in enumerate(vit.blocks, start=1):
+        for number, block in enumerate(trunks.blocks(), start=1):
             tokens = block(tokens)
             if number == trunks.depth:
                 kept = tokens

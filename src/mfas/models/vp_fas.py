@@ -29,18 +29,20 @@ PATTERNS = 2 ** len(MODALITIES) - 1
 
 
 class VpFasArchitecture(Config):
-    """The trunk, the two kinds of prompts, and the weight of the missing-modality regularisation."""
+    """The trunk, the two kinds of prompts, blocks with norms per modality, weight of the regularisation."""
 
     vit: VitOptions = VitOptions()
     prompts: int = Field(8, ge=1)
     prompt_blocks: int = Field(3, ge=1)
     context_rank: int = Field(16, ge=1)
+    own_norms: int = Field(2, ge=1)
     weight_consistency: float = Field(1.0, ge=0)
 
     @model_validator(mode="after")
     def _fits(self) -> VpFasArchitecture:
-        if self.prompt_blocks > self.vit.depth:
-            raise ValueError(f"expected prompt_blocks of at most depth {self.vit.depth}, got {self.prompt_blocks}")
+        for key in ("prompt_blocks", "own_norms"):
+            if getattr(self, key) > self.vit.depth:
+                raise ValueError(f"expected {key} of at most depth {self.vit.depth}, got {getattr(self, key)}")
         return self
 
 
@@ -81,10 +83,9 @@ class VpFas(FasModel):
         self.prompts = nn.Parameter(torch.empty(a.prompt_blocks, PATTERNS, a.prompts, dim))
         nn.init.trunc_normal_(self.prompts, std=0.02)
         self.context = nn.ModuleList(ContextPrompt(dim, a.context_rank) for _ in range(a.vit.depth))
-        last = self.trunks.vit.blocks[-1]
-        assert isinstance(last, VitBlock)
+        last = [block.norm1 for block in self.trunks.blocks()[-a.own_norms :]]
         self.norms = nn.ModuleDict(
-            {m.value: nn.ModuleList(_learning(each) for each in (last.norm1, last.norm2)) for m in MODALITIES}
+            {m.value: nn.ModuleList(deepcopy(each).requires_grad_(True) for each in last) for m in MODALITIES}
         )
         self.fused = nn.Linear(dim, 1)
 
@@ -114,7 +115,7 @@ class VpFas(FasModel):
         return self.trunks.logits(features, present)
 
     def upper_modules(self, modality: Modality) -> list[nn.Module]:
-        """The last block's norms for the tokens of ``modality``."""
+        """The last blocks' norms for the patches of ``modality``."""
         return [self.norms[modality.value]]
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
@@ -138,39 +139,29 @@ class VpFas(FasModel):
         observed = torch.cat([observed.new_ones(count, 1), observed], dim=1)[:, :, None].to(tokens.dtype)
         context = tokens.new_zeros(count, tokens.shape[2])
         pattern = pattern_index(present)
-        for number, (block, make) in enumerate(zip(vit.blocks, self.context, strict=True)):
+        for number, (block, make) in enumerate(zip(self.trunks.blocks(), self.context, strict=True)):
             context = make((tokens * observed).sum(dim=1) / observed.sum(dim=1), context)
             prompts = [context[:, None]]
             if number < len(self.prompts):
                 prompts.append(self.prompts[number][pattern])
             tokens = torch.cat([tokens, *prompts], dim=1)
-            tokens = block(tokens) if number < vit.depth - 1 else self._last(tokens)
+            own = number - (vit.depth - self.architecture.own_norms)
+            tokens = block(tokens) if own < 0 else self._run(block, tokens, own)
             tokens = tokens[:, : observed.shape[1]]  # what prompts became is not passed on
         embedding = vit.finish(tokens[:, 0])
         return _Read(embedding, self.fused(embedding).squeeze(1))
 
-    def _last(self, tokens: Tensor) -> Tensor:
-        """The last block, with the norms of each modality for its tokens."""
-        block = self.trunks.vit.blocks[-1]
-        assert isinstance(block, VitBlock)
-        tokens = tokens + block.attention(self._normed(tokens, block.norm1, 0))
-        out: Tensor = tokens + block.mlp(self._normed(tokens, block.norm2, 1))
-        return out
-
-    def _normed(self, tokens: Tensor, others: nn.Module, which: int) -> Tensor:
-        size = self.trunks.vit.tokens
-        patches = len(MODALITIES) * size
-        first, prompts = tokens[:, :1], tokens[:, 1 + patches :]
-        own = tokens[:, 1 : 1 + patches].chunk(len(MODALITIES), dim=1)
-        normed = [self.norms[m.value][which](part) for m, part in zip(MODALITIES, own, strict=True)]  # type: ignore[index]
-        return torch.cat([others(first), *normed, others(prompts)], dim=1)
+    def _run(self, block: VitBlock, tokens: Tensor, own: int) -> Tensor:
+        """A block whose attention reads the patches of each modality through that modality's norm."""
+        patches = len(MODALITIES) * self.trunks.vit.tokens
+        parts = tokens[:, 1 : 1 + patches].chunk(len(MODALITIES), dim=1)
+        normed = [self.norms[m.value][own](part) for m, part in zip(MODALITIES, parts, strict=True)]  # type: ignore[index]
+        first, prompts = block.norm1(tokens[:, :1]), block.norm1(tokens[:, 1 + patches :])
+        tokens = tokens + block.attention(torch.cat([first, *normed, prompts], dim=1))
+        return tokens + block.feed(tokens)
 
 
 def pattern_index(present: Tensor) -> Tensor:
     """Number in [0, 6] of each row's pattern: RGB counts 1, depth 2, infrared 4, less one."""
     weight = torch.tensor([1, 2, 4], device=present.device)
     return (present * weight).sum(dim=1) - 1
-
-
-def _learning(norm: nn.Module) -> nn.Module:
-    return deepcopy(norm).requires_grad_(True)
