@@ -187,7 +187,7 @@ def teacher_epochs(epochs: int, share: float) -> int:
 
 
 def central_moment_discrepancy(x: Tensor, y: Tensor, moments: int) -> Tensor:
-    """Distance of two samples ``[N, D]`` and ``[M, D]`` with values in [0, 1] (Zellinger et al., ICLR 2017, eq. 1).
+    """Distance of two samples ``[N, D]`` and ``[M, D]`` with values in [0, 1] (Zellinger et al., ICLR 2017).
 
     Euclidean distance of the means plus that of the central moments of order 2 to ``moments``, each per dimension.
     """
