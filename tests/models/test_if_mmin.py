@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mfas.core import MODALITIES
-from mfas.models.contract import LossStep
+from mfas.models.contract import FasModel, LossStep
 from mfas.models.if_mmin import IfMmin, central_moment_discrepancy, teacher_epochs
 from toys import batch, every_pattern, target_of, tiny_model
 
@@ -18,7 +18,7 @@ def model() -> IfMmin:
     return made
 
 
-def loss_of(model: IfMmin, epoch: int, epochs: int) -> torch.Tensor:
+def loss_of(model: FasModel, epoch: int, epochs: int) -> torch.Tensor:
     step = LossStep(torch.Generator().manual_seed(0), epoch=epoch, epochs=epochs)
     return model.training_loss(batch(8), target_of(8), step)
 
@@ -54,21 +54,33 @@ def test_teacher_learns_first_and_is_frozen_afterwards(model: IfMmin) -> None:
     loss_of(model, epoch=0, epochs=4).backward()
     assert cascade.grad is None
     assert classifier.grad is not None
-    assert not model._teacher
+    assert not bool(model.taught)
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
+    optimiser.step()
     model.zero_grad()
-    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    learnt = {name: tensor.clone() for name, tensor in model.shared.state_dict().items()}
     loss_of(model, epoch=1, epochs=4).backward()
     assert cascade.grad is not None
     assert classifier.grad is None
-    trunks, shared = model._teacher[0]
-    before = {k: v.clone() for part in (trunks, shared) for k, v in part.state_dict().items()}
     optimiser.step()
     loss_of(model, epoch=2, epochs=4).backward()
-    assert not any(p.requires_grad for part in (trunks, shared) for p in part.parameters())
-    assert not trunks.training
-    assert all(torch.equal(v, before[k]) for part in (trunks, shared) for k, v in part.state_dict().items())
-    assert not torch.equal(shared.state_dict()["0.weight"], model.shared.state_dict()["0.weight"])
-    assert not any("_teacher" in name for name in model.state_dict())
+    assert all(torch.equal(tensor, learnt[name]) for name, tensor in model.teacher_shared.state_dict().items())
+    assert not torch.equal(model.shared.state_dict()["0.weight"], learnt["0.weight"])
+    assert not any(p.requires_grad or p.grad is not None for m in model.frozen_modules() for p in m.parameters())
+    assert not model.teacher_trunks.training
+
+
+def test_a_training_taken_up_again_finds_the_same_teacher(model: IfMmin) -> None:
+    model.train()
+    loss_of(model, epoch=1, epochs=4)
+    with torch.no_grad():
+        model.shared[0].weight.mul_(2)
+    again = tiny_model("if_mmin", seed=5).train()
+    again.load_state_dict(model.state_dict())
+    torch.manual_seed(1)
+    one = loss_of(model, epoch=2, epochs=4)
+    torch.manual_seed(1)
+    assert torch.equal(loss_of(again, epoch=2, epochs=4), one)
 
 
 def test_only_removed_features_are_imagined(model: IfMmin) -> None:

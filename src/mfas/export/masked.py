@@ -16,6 +16,7 @@ from mfas.core import MODALITIES, Batch, CaptureIds, Modality
 from mfas.errors import InputError
 from mfas.models.contract import FasModel, Maps, to_prediction
 from mfas.models.trunks import ModalityTrunks
+from mfas.models.vit_trunks import VitTrunks
 
 OUTPUTS = ("score", "modality_scores", "uncertainty", "reliability", "substituted", "enhanced")
 """What the graph returns, in this order; see `mfas.core.Prediction`."""
@@ -47,7 +48,7 @@ class MaskedModel(nn.Module):
     """``(rgb, depth, ir, present)`` to the tensors named by `OUTPUTS`; the model given is left as it was.
 
     Images float32 ``[B, C, S, S]``, anything where absent; ``present`` bool ``[B, 3]``. Raises `InputError` for a model
-    that is not built on `ModalityTrunks`.
+    that is built on neither `ModalityTrunks` nor `VitTrunks`.
     """
 
     def __init__(self, model: FasModel) -> None:
@@ -55,10 +56,11 @@ class MaskedModel(nn.Module):
         if model.onnx_reason:
             raise InputError(f"expected a model that has an ONNX graph, got {model.name}: {model.onnx_reason}")
         trunks = getattr(model, "trunks", None)
-        if not isinstance(trunks, ModalityTrunks):
+        if not isinstance(trunks, ModalityTrunks | VitTrunks):
             raise InputError(f"expected a model with one encoder per modality to export, got {type(model).__name__}")
         own = deepcopy(model).cpu().eval()
-        own.trunks = MaskedTrunks(own.trunks)  # type: ignore[arg-type]
+        kind = MaskedTrunks if isinstance(trunks, ModalityTrunks) else MaskedVitTrunks
+        own.trunks = kind(own.trunks)  # type: ignore[arg-type]
         self.model = own
 
     def forward(self, rgb: Tensor, depth: Tensor, ir: Tensor, present: Tensor) -> tuple[Tensor, ...]:
@@ -67,6 +69,23 @@ class MaskedModel(nn.Module):
         batch = Batch(images, present, CaptureIds((), (), (), (), ()))
         prediction = to_prediction(self.model.upper(self.model.lower(batch), present))
         return tuple(getattr(prediction, name) for name in OUTPUTS)
+
+
+class MaskedVitTrunks(VitTrunks):
+    """The same trunk and heads, run on all rows."""
+
+    def __init__(self, trunks: VitTrunks) -> None:
+        nn.Module.__init__(self)
+        self.vit, self.heads = trunks.vit, trunks.heads
+        self.depth, self.grid, self.feature_dim = trunks.depth, trunks.grid, trunks.feature_dim
+
+    def lower(self, batch: Batch) -> dict[Modality, Tensor]:
+        """See `VitTrunks.lower`; absent images are replaced by zeros before they are looked at."""
+        out: dict[Modality, Tensor] = {}
+        for column, modality in enumerate(MODALITIES):
+            rows = batch.present[:, column]
+            out[modality] = _kept(self.read(_kept(batch.images[modality], rows), modality), rows)
+        return out
 
 
 def _kept(x: Tensor, rows: Tensor) -> Tensor:

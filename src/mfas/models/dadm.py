@@ -95,7 +95,6 @@ class Dadm(FasModel):
     Architecture = DadmArchitecture
     architecture: DadmArchitecture
     batch_pairs: ClassVar[bool] = True
-    onnx_reason: ClassVar[str] = "the export knows models with one encoder per modality only"
 
     def __init__(self, spec: Preprocess, architecture: DadmArchitecture) -> None:
         super().__init__(spec, architecture)

@@ -67,11 +67,12 @@ class AutoEncoder(nn.Module):
 
 @register("if_mmin")
 class IfMmin(FasModel):
-    """Encoders, one shared invariant encoder, the cascade; a frozen copy of the former two teaches the rest."""
+    """Encoders, one shared invariant encoder, the cascade; a copy of the former two stands still and teaches."""
 
     Architecture = IfMminArchitecture
     architecture: IfMminArchitecture
     batch_pairs: ClassVar[bool] = True
+    taught: Tensor
 
     def __init__(self, spec: Preprocess, architecture: IfMminArchitecture) -> None:
         super().__init__(spec, architecture)
@@ -83,8 +84,14 @@ class IfMmin(FasModel):
         self.cascade = nn.ModuleList(AutoEncoder((3 * dim, *a.code_widths)) for _ in range(a.blocks))
         self.imagine = nn.Sequential(nn.Linear(3 * dim, 3 * dim), nn.ReLU(), nn.Linear(3 * dim, 3 * dim))
         self.classifier = _classifier(a.blocks * a.code_widths[-1], a.classifier_width, a.dropout)
-        # In a list, so that it is no part of the model: neither the optimiser nor the saved model has to carry it.
-        self._teacher: list[tuple[ModalityTrunks, nn.Module]] = []
+        # Part of the model though no score needs it: a training that is taken up again must find the same teacher.
+        self.teacher_trunks, self.teacher_shared = deepcopy(self.trunks), deepcopy(self.shared)
+        self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
+        self.train(self.training)
+
+    def frozen_modules(self) -> list[nn.Module]:
+        """The teacher."""
+        return [self.teacher_trunks, self.teacher_shared]
 
     def lower(self, batch: Batch) -> Maps:
         """See `FasModel.lower`."""
@@ -122,12 +129,11 @@ class IfMmin(FasModel):
         loss = head_loss(self.trunks.logits(own, present), present, goal, step)
         first = teacher_epochs(step.epochs, self.architecture.teacher_share)
         if step.epoch < first or not first:
-            self._teacher = []
+            self.taught.fill_(False)
             loss = loss + self._teacher_loss(features, present, goal)
-        elif not self._teacher:
-            self._teacher = [(_frozen(self.trunks), _frozen(self.shared))]
         if step.epoch >= first:
-            loss = loss + self._student_loss(batch, features, goal, step)
+            known = self._taught(batch) if first else self._known(self.shared, features)
+            loss = loss + self._student_loss(features, present, known, goal, step)
         return loss
 
     def _imagine(self, features: Mapping[Modality, Tensor], present: Tensor) -> _Imagined:
@@ -155,23 +161,34 @@ class IfMmin(FasModel):
             loss = loss + self.architecture.weight_moments * torch.stack(distances).mean()
         return loss
 
-    def _student_loss(self, batch: Batch, features: Mapping[Modality, Tensor], goal: Tensor, step: LossStep) -> Tensor:
-        a, present = self.architecture, batch.present
-        kept = step.drop(present)
+    def _student_loss(
+        self,
+        features: Mapping[Modality, Tensor],
+        present: Tensor,
+        known: tuple[Tensor, Tensor],
+        goal: Tensor,
+        step: LossStep,
+    ) -> Tensor:
+        a, kept = self.architecture, step.drop(present)
         whole, partial = self._imagine(features, present), self._imagine(features, kept)
-        known, invariant = self._teach(batch, features)
-        imagination = _mean_square(partial.features - known, present & ~kept, step)
-        invariance = _mean_square(partial.invariant - invariant, present, step)
+        imagination = _mean_square(partial.features - known[0], present & ~kept, step)
+        invariance = _mean_square(partial.invariant - known[1], present, step)
         loss = bce(whole.logit, goal) + bce(partial.logit, goal)
         return loss + a.weight_imagination * imagination + a.weight_invariance * invariance
 
     @torch.no_grad()
-    def _teach(self, batch: Batch, features: Mapping[Modality, Tensor]) -> tuple[Tensor, Tensor]:
-        """Specific and invariant features ``[B, 3, D]`` of all there is: the frozen teacher's, else our own."""
-        shared: nn.Module = self.shared
-        if self._teacher:
-            trunks, shared = self._teacher[0]
-            features = trunks.features(trunks.lower(batch), batch.present)
+    def _taught(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the teacher knows of a batch; it is what encoders and shared encoder were when first asked."""
+        if not bool(self.taught):
+            self.teacher_trunks.load_state_dict(self.trunks.state_dict())
+            self.teacher_shared.load_state_dict(self.shared.state_dict())
+            self.taught.fill_(True)
+        lower = self.teacher_trunks.lower(batch)
+        return self._known(self.teacher_shared, self.teacher_trunks.features(lower, batch.present))
+
+    @torch.no_grad()
+    def _known(self, shared: nn.Module, features: Mapping[Modality, Tensor]) -> tuple[Tensor, Tensor]:
+        """Specific and invariant features ``[B, 3, D]`` of all there is."""
         known = torch.stack([features[m] for m in MODALITIES], dim=1)
         return known, shared(known)
 
@@ -209,10 +226,6 @@ def _mean_square(difference: Tensor, slots: Tensor, step: LossStep) -> Tensor:
     count = slots.sum()
     total: Tensor = (difference.square().mean(dim=2) * slots).sum() / count.clamp_min(1) * step.share(count)
     return total
-
-
-def _frozen(module: Any) -> Any:
-    return deepcopy(module).eval().requires_grad_(False)
 
 
 def _layers(widths: tuple[int, ...]) -> nn.Sequential:

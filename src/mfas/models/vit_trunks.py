@@ -50,6 +50,18 @@ class VitTrunks(nn.Module):
                 out[modality] = run_on_rows(_Reader(self, modality), batch.images[modality], rows, "read")
         return out
 
+    def read(self, images: Tensor, modality: Modality) -> Tensor:
+        """Images ``[B, C, S, S]`` of one modality to its map ``[B, D, g + 1, g]``."""
+        tokens = kept = self.vit.embed(images, modality)
+        for number, block in enumerate(self.blocks(), start=1):
+            tokens = block(tokens)
+            if number == self.depth:
+                kept = tokens
+        own = self.vit.finish(tokens[:, :1]).detach().transpose(1, 2)
+        first, patches = kept[:, :1].transpose(1, 2), kept[:, 1:].transpose(1, 2)
+        last = torch.cat([first, own.expand(-1, -1, self.grid - 1)], dim=2)
+        return torch.cat([patches.reshape(len(images), -1, self.grid, self.grid), last[:, :, None]], dim=2)
+
     def tokens(self, maps: Maps, modality: Modality, count: int) -> Tensor:
         """``[B, 1 + N, D]`` after ``depth`` blocks, class token first; zeros for a modality that has no map."""
         if modality not in maps:
@@ -79,22 +91,12 @@ class VitTrunks(nn.Module):
 
 
 class _Reader(nn.Module):
-    """One modality's way through the trunk."""
+    """One modality's way through the trunk, for `run_on_rows`."""
 
     def __init__(self, trunks: VitTrunks, modality: Modality) -> None:
         super().__init__()
         self.trunks, self.modality = trunks, modality
 
     def read(self, images: Tensor) -> Tensor:
-        """Images ``[B, C, S, S]`` to a map ``[B, D, g + 1, g]``."""
-        trunks, vit = self.trunks, self.trunks.vit
-        tokens = kept = vit.embed(images, self.modality)
-        for number, block in enumerate(trunks.blocks(), start=1):
-            tokens = block(tokens)
-            if number == trunks.depth:
-                kept = tokens
-        own = vit.finish(tokens[:, :1]).detach().transpose(1, 2)
-        count, grid = len(images), trunks.grid
-        first, patches = kept[:, :1].transpose(1, 2), kept[:, 1:].transpose(1, 2)
-        last = torch.cat([first, own.expand(-1, -1, grid - 1)], dim=2)
-        return torch.cat([patches.reshape(count, -1, grid, grid), last[:, :, None]], dim=2)
+        """See `VitTrunks.read`."""
+        return self.trunks.read(images, self.modality)

@@ -73,7 +73,6 @@ class VpFas(FasModel):
 
     Architecture = VpFasArchitecture
     architecture: VpFasArchitecture
-    onnx_reason = "the export knows models with one encoder per modality only"
 
     def __init__(self, spec: Preprocess, architecture: VpFasArchitecture) -> None:
         super().__init__(spec, architecture)
