@@ -143,6 +143,7 @@ def train(
     model: Annotated[str | None, typer.Option("--model", help="Model to train, such as mfas_danet.")] = None,
     out: Out = None,
     seed: Seed = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a training that was stopped in --out.")] = False,
     config: ConfigFile = None,
     overrides: Overrides = None,
     json: AsJson = False,
@@ -155,7 +156,9 @@ def train(
         given = {"manifest": manifest or None, "model": model, "out": out, "seed": seed}
         resolved = TrainConfig.resolve(config, overrides or (), given)
         with progress_bar("training", "epochs") as advance:
-            show(run(resolved, lambda record: advance(record.epoch + 1, resolved.loop.epochs)), json)
+            result = run(resolved, lambda record: advance(record.epoch + 1, resolved.loop.epochs), resume=resume)
+        if result:  # further processes of one training have nothing to say
+            show(result, json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mfas._files import make_folder
+from mfas._files import make_folder, sha256
 from mfas.adaptation.gate import GateSettings
 from mfas.benchmark.gate_calibration import calibrate_gate
 from mfas.benchmark.sources import read_sources
@@ -26,7 +26,9 @@ from mfas.errors import ManifestError
 from mfas.models.contract import FasModel
 from mfas.models.registry import create
 from mfas.models.store import save_model
-from mfas.training.loop import EpochRecord, LoopConfig, fit
+from mfas.training.checkpoint import Checkpoints
+from mfas.training.loop import EpochRecord, Labelled, LoopConfig, fit
+from mfas.training.ranks import Ranks
 from mfas.training.sampling import balanced_weights, epoch_order
 from mfas.training.validation import PatternScores, head_centres, score_patterns, source_thresholds, validation_loss
 
@@ -49,10 +51,14 @@ class TrainConfig(Config):
     licence: str = "unspecified"
 
 
-def train(config: TrainConfig, progress: Callable[[EpochRecord], None] | None = None) -> dict[str, Any]:
+def train(
+    config: TrainConfig, progress: Callable[[EpochRecord], None] | None = None, *, resume: bool = False
+) -> dict[str, Any]:
     """Train, set thresholds and measure the gate on validation, write ``DIR/model.safetensors`` and ``DIR/card.json``.
 
-    Returns a JSON-safe summary. Raises `ManifestError` when a split or a class is missing.
+    Under torchrun ``batch_size`` captures go to each process and the first one writes. With ``resume`` a training that
+    was stopped in ``DIR`` goes on from its last whole epoch. Returns a JSON-safe summary, empty in further processes.
+    Raises `ManifestError` when a split or a class is missing, `InputError` when the loss is no longer finite.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -60,26 +66,36 @@ def train(config: TrainConfig, progress: Callable[[EpochRecord], None] | None = 
     manifest = read_sources(config.manifest, require_labels=True)
     torch.manual_seed(config.seed)
     model = create(config.model, config.preprocess, config.architecture)
-    train_set = _load(manifest, "train", config)
-    validation_set = _load(manifest, "validation", config)
+    train_set = load_split(manifest, "train", config)
+    validation_set = load_split(manifest, "validation", config)
     make_folder(config.out)
+    ranks = Ranks(config.loop.accelerator, config.loop.precision)
+    checkpoints = Checkpoints(config.out, _identity(config, ranks))
+    checkpoints.open(resume)
     model = _layout(model, torch.channels_last)
     loaded = perf_counter()
-    epochs = _Epochs(train_set, config)
-    bona_fide = _bona_fide(validation_set)
+    epochs = TrainingEpochs(train_set, config, ranks)
+    bona_fide = bona_fide_rows(validation_set)
 
     def validate(candidate: FasModel) -> float:
-        return validation_loss(score_patterns(candidate, _chunks(validation_set)), bona_fide)
+        return validation_loss(score_patterns(candidate, chunks(validation_set)), bona_fide)
 
-    model, history = fit(model, epochs, epochs.steps, config.loop, config.seed, validate, progress)
+    model, history = fit(
+        model, epochs, config.loop, config.seed, validate, progress, ranks=ranks, checkpoints=checkpoints
+    )
     model = _layout(model, torch.contiguous_format)
     trained = perf_counter()
-    scores = score_patterns(model, _chunks(validation_set))
+    if ranks.rank:
+        ranks.close()
+        return {}
+    scores = score_patterns(model, chunks(validation_set))
     card = _card(config, manifest, model, validation_set, scores, history)
     presentations = validation_set.manifest.column("presentation_id")[validation_set.rows].astype(str)
-    card = calibrate_gate(model, card, _chunks(validation_set), bona_fide, presentations, config.gate)
+    card = calibrate_gate(model, card, chunks(validation_set), bona_fide, presentations, config.gate)
     card = save_model(model, card, config.out)
     write_resolved(config, config.out, "train")
+    checkpoints.finish()
+    ranks.close()
     seen = sum(record.captures for record in history)
     return {
         "out": str(config.out),
@@ -94,26 +110,53 @@ def train(config: TrainConfig, progress: Callable[[EpochRecord], None] | None = 
     }
 
 
-class _Epochs:
-    """Balanced, shuffled, augmented batches of the training set; the same for the same seed."""
+class TrainingEpochs:
+    """Balanced, shuffled, augmented batches of the training set; the same for the same seed.
 
-    def __init__(self, data: CachedTensors, config: TrainConfig) -> None:
+    Every process draws and augments the whole batch and keeps its rows, so that a capture meets the same disturbance
+    whichever process holds it.
+    """
+
+    def __init__(self, data: CachedTensors, config: TrainConfig, ranks: Ranks) -> None:
         self._data = data
         self._config = config
-        self._bona_fide = _bona_fide(data)
+        self._whole = config.batch_size * ranks.world
+        self._own = slice(ranks.rank * config.batch_size, (ranks.rank + 1) * config.batch_size)
+        self._bona_fide = bona_fide_rows(data)
         part = data.manifest.take(data.rows)
-        self._weights = balanced_weights(
-            self._bona_fide, part.column("site").astype(str), part.column("species").astype(str), config.balance
-        )
+        sites = part.column("site").astype(str)
+        self._sites = np.unique(sites, return_inverse=True)[1]
+        self._weights = balanced_weights(self._bona_fide, sites, part.column("species").astype(str), config.balance)
         self._augment = Augment(config.preprocess, config.seed, config.augment)
-        self.steps = max(1, len(data) // config.batch_size)
+        self.steps = max(1, len(data) // self._whole)
 
-    def __call__(self, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
-        config = self._config
-        order = epoch_order(self._weights, self.steps * config.batch_size, config.seed, epoch)
-        for chosen in order.reshape(self.steps, config.batch_size):
+    def __call__(self, epoch: int) -> Iterator[Labelled]:
+        """See `mfas.training.loop.Epochs`."""
+        order = epoch_order(self._weights, self.steps * self._whole, self._config.seed, epoch)
+        for chosen in order.reshape(self.steps, self._whole):
             batch = self._augment(self._data.batch(torch.from_numpy(chosen)))
-            yield batch, torch.from_numpy(self._bona_fide[chosen].astype(np.float32))
+            own = chosen[self._own]
+            if len(own) < len(chosen):
+                batch = batch.select(torch.arange(len(chosen))[self._own])
+            target = torch.from_numpy(self._bona_fide[own].astype(np.float32))
+            yield Labelled(batch, target, torch.from_numpy(self._sites[own]))
+
+    def random_state(self) -> Tensor:
+        """See `mfas.training.loop.Epochs`."""
+        return self._augment.generator.get_state()
+
+    def set_random_state(self, state: Tensor) -> None:
+        """See `mfas.training.loop.Epochs`."""
+        self._augment.generator.set_state(state)
+
+
+def _identity(config: TrainConfig, ranks: Ranks) -> dict[str, Any]:
+    """What a training that goes on must share with the one that was stopped."""
+    return {
+        "config": config.model_dump(mode="json", exclude={"out"}),
+        "manifests": [sha256(path) for path in config.manifest],
+        "processes": ranks.world,
+    }
 
 
 def _layout(model: FasModel, layout: torch.memory_format) -> FasModel:
@@ -124,14 +167,15 @@ def _layout(model: FasModel, layout: torch.memory_format) -> FasModel:
     return model
 
 
-def _load(manifest: Manifest, split: str, config: TrainConfig) -> CachedTensors:
+def load_split(manifest: Manifest, split: str, config: TrainConfig) -> CachedTensors:
+    """The captures of one split in memory; `ManifestError` where it lacks a class."""
     part = manifest.filter(split=split)
     counts = part.counts("label")
     for label in Label:
         if not counts.get(label.value):
             raise ManifestError(f"expected {label.value} captures in split '{split}', got none")
     data = CachedTensors(part, config.preprocess, workers=2)
-    answered = _bona_fide(data)
+    answered = bona_fide_rows(data)
     for label, count in ((Label.BONA_FIDE, answered.sum()), (Label.ATTACK, (~answered).sum())):
         if not count:
             reason = data.non_responses[0].reason
@@ -139,11 +183,13 @@ def _load(manifest: Manifest, split: str, config: TrainConfig) -> CachedTensors:
     return data
 
 
-def _bona_fide(data: CachedTensors) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def bona_fide_rows(data: CachedTensors) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which of the loaded captures are bona fide."""
     return np.asarray(data.manifest.column("label")[data.rows] == Label.BONA_FIDE.value, dtype=np.bool_)
 
 
-def _chunks(data: CachedTensors, size: int = 64) -> Iterator[Batch]:
+def chunks(data: CachedTensors, size: int = 64) -> Iterator[Batch]:
+    """All loaded captures in order."""
     for start in range(0, len(data), size):
         yield data.batch(range(start, min(start + size, len(data))))
 
