@@ -14,6 +14,7 @@ EXTRA_OF = {
     "safetensors": "train",
     "numba": "train",
     "ray": "ray",
+    "transformers": "pretrained",
     "onnx": "export",
     "onnxscript": "export",
 }

@@ -105,8 +105,11 @@ class FasModel(nn.Module):
         return loss.detach()
 
     def frozen_modules(self) -> list[nn.Module]:
-        """What never learns, in training or in adaptation: kept in eval mode and without gradient by `train`."""
-        return []
+        """What never learns, in training or in adaptation: kept in eval mode and without gradient by `train`.
+
+        By default what the backbones say of themselves.
+        """
+        return [part for module in self.modules() if isinstance(module, Backbone) for part in module.frozen_modules()]
 
     def train(self, mode: bool = True) -> Self:
         """As for any module, but `frozen_modules` stay frozen."""

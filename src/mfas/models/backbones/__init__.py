@@ -8,6 +8,7 @@ from typing import Any
 from mfas.errors import ConfigError
 from mfas.models.backbones.compact import CompactBackbone
 from mfas.models.backbones.contract import Backbone
+from mfas.models.backbones.hf import HfBackbone
 from mfas.models.backbones.resnet import ResNet18Backbone
 from mfas.models.backbones.vit import VitBackbone
 
@@ -15,11 +16,14 @@ BACKBONES: dict[str, type[Backbone]] = {
     "compact": CompactBackbone,
     "resnet18": ResNet18Backbone,
     "vit": VitBackbone,
+    "hf": HfBackbone,
 }
 
 
 def create_backbone(name: str, in_channels: int, **options: Any) -> Backbone:
     """Build a backbone by registry name; `ConfigError` names an unknown backbone or option."""
+def create_backbone(name: str, in_channels: int, /, **options: Any) -> Backbone:
+    """Build a backbone by registry name; `ConfigError` names an unknown one."""
     try:
         cls = BACKBONES[name]
     except KeyError:

@@ -34,6 +34,10 @@ class Backbone(nn.Module):
     def upper_modules(self) -> list[nn.Module]:
         """The modules `upper` uses; everything else is the lower part."""
 
+    def frozen_modules(self) -> list[nn.Module]:
+        """What never learns."""
+        return []
+
     def stored_options(self, options: dict[str, Any]) -> dict[str, Any]:
         """Options that rebuild this backbone without files or a hub, from the ``options`` it was built with."""
         return options
