@@ -49,3 +49,16 @@ def exported(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result["largest_difference"] < result["tolerance"]
     assert result["files"] == ["model.onnx"]
     return out
+
+
+@pytest.fixture(scope="session")
+def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Manifest of forty small captures that a network learns from in seconds; not to be changed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from planted import captures, dark
+
+    root = tmp_path_factory.mktemp("lesson")
+    pq.write_table(pa.Table.from_pylist(captures(root, 40, dark)), root / "manifest.parquet")
+    return root / "manifest.parquet"

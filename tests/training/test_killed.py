@@ -19,9 +19,9 @@ def epochs_kept(out: Path) -> int:
     return int(json.loads(record.read_text())["epochs"]) if record.is_file() else 0
 
 
-def test_killed_and_resumed(manifest: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed(lesson: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    argv = ("train", "--manifest", manifest, "--model", "mfas_danet", *SMALL)
+    argv = ("train", "--manifest", lesson, "--model", "mfas_danet", *SMALL)
     assert mfas(*argv, "--out", whole).code == 0
     command = [sys.executable, "-m", "mfas", *map(str, argv), "--out", str(broken)]
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -40,8 +40,8 @@ def test_killed_and_resumed(manifest: Path, tmp_path: Path) -> None:
     assert left_over(broken) == []
 
 
-def test_a_training_that_diverges_says_so_in_one_sentence(manifest: Path, tmp_path: Path) -> None:
-    argv = ("train", "--manifest", manifest, *SMALL, "--set", "loop.learning_rate=1e30", "--out", tmp_path)
+def test_a_training_that_diverges_says_so_in_one_sentence(lesson: Path, tmp_path: Path) -> None:
+    argv = ("train", "--manifest", lesson, *SMALL, "--set", "loop.learning_rate=1e30", "--out", tmp_path)
     said = refusal(*argv)
     assert "training diverged at step 1 of epoch 0: expected a finite loss" in said
     assert "there is no checkpoint yet" in said

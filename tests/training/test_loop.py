@@ -100,6 +100,7 @@ def test_a_stopped_training_ends_in_the_same_bits(tmp_path: Path) -> None:
         checkpoints.open(resume=False)
     with pytest.raises(InputError, match="another model, manifest or configuration"):
         Checkpoints(tmp_path, {"a": 2}).open(resume=True)
+    checkpoints.open(resume=None)
     torch.manual_seed(77)  # whatever has been drawn in between
     found, again = fit(tiny_model(seed=9), ToyEpochs(), CONFIG, 5, validate, checkpoints=checkpoints)
     assert again == history
@@ -123,3 +124,12 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_epoch(tmp_path: 
     assert kept is not None
     assert len(kept[1]["history"]) == 1
     assert all(bool(x.isfinite().all()) for name, x in kept[0].items() if name.startswith("model."))
+
+
+def test_another_training_is_thrown_away_where_nobody_asked_to_keep_it(tmp_path: Path) -> None:
+    one, two = Checkpoints(tmp_path, {"a": 1}), Checkpoints(tmp_path, {"a": 2})
+    one.save(3, {"x": torch.ones(1)}, {})
+    one.open(resume=None)
+    assert one.load() is not None
+    two.open(resume=None)
+    assert two.load() is None

@@ -30,12 +30,12 @@ def run(command: list[str], environment: dict[str, str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_two_processes_and_one_with_the_doubled_batch(manifest: Path, tmp_path: Path) -> None:
+def test_two_processes_and_one_with_the_doubled_batch(lesson: Path, tmp_path: Path) -> None:
     source = os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": source}
     launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     two, one = tmp_path / "two", tmp_path / "one"
-    train_both.main(manifest, one, 8)
-    run([*launch, train_both.__file__, str(manifest), str(two), "4"], environment)
+    train_both.main(lesson, one, 8)
+    run([*launch, train_both.__file__, str(lesson), str(two), "4"], environment)
     for model in ("late_fusion", "mfas_danet"):
         assert history(two, model) == pytest.approx(history(one, model), rel=2e-4)

@@ -52,12 +52,13 @@ class TrainConfig(Config):
 
 
 def train(
-    config: TrainConfig, progress: Callable[[EpochRecord], None] | None = None, *, resume: bool = False
+    config: TrainConfig, progress: Callable[[EpochRecord], None] | None = None, *, resume: bool | None = None
 ) -> dict[str, Any]:
     """Train, set thresholds and measure the gate on validation, write ``DIR/model.safetensors`` and ``DIR/card.json``.
 
-    Under torchrun ``batch_size`` captures go to each process and the first one writes. With ``resume`` a training that
-    was stopped in ``DIR`` goes on from its last whole epoch. Returns a JSON-safe summary, empty in further processes.
+    Under torchrun ``batch_size`` captures go to each process and the first one writes. The same training, stopped
+    in ``DIR``, goes on from its last whole epoch; ``resume`` false refuses to, ``resume`` true refuses to throw another
+    one away. Returns a JSON-safe summary, empty in further processes.
     Raises `ManifestError` when a split or a class is missing, `InputError` when the loss is no longer finite.
     """
     if config.threads:
@@ -71,7 +72,9 @@ def train(
     make_folder(config.out)
     ranks = Ranks(config.loop.accelerator, config.loop.precision)
     checkpoints = Checkpoints(config.out, _identity(config, ranks))
-    checkpoints.open(resume)
+    if ranks.rank == 0:
+        checkpoints.open(resume)
+    ranks.fabric.barrier()
     model = _layout(model, torch.channels_last)
     loaded = perf_counter()
     epochs = TrainingEpochs(train_set, config, ranks)

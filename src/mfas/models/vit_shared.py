@@ -121,12 +121,15 @@ class SharedVit(nn.Module):
 
     def embed(self, images: Tensor, modality: Modality) -> Tensor:
         """Images ``[B, C, H, W]`` of one modality to tokens ``[B, 1 + N, D]``: class token first, positions added."""
-        matrix = self.resize
-        assert isinstance(matrix, Tensor)
-        small = matrix @ images @ matrix.T
-        patches = self.project[modality.value](small).flatten(2).transpose(1, 2)
+        patches = self.project[modality.value](self.shrink(images)).flatten(2).transpose(1, 2)
         first = self.class_token.expand(images.shape[0], -1, -1)
         return torch.cat([first, patches], dim=1) + self.position
+
+    def shrink(self, images: Tensor) -> Tensor:
+        """Images ``[B, C, H, W]`` at the size that `embed` cuts into patches, by means over areas."""
+        matrix = self.resize
+        assert isinstance(matrix, Tensor)
+        return matrix @ images @ matrix.T
 
     def finish(self, tokens: Tensor) -> Tensor:
         """The final LayerNorm."""

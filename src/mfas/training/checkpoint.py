@@ -28,17 +28,22 @@ class Checkpoints:
         self.folder = out / "unfinished"
         self.identity = identity
 
-    def open(self, resume: bool) -> None:
-        """Make the folder; `InputError` where it holds another training, or one and ``resume`` is not wanted."""
-        if self.unfinished:
-            if not resume:
-                raise InputError(
-                    f"{self.out} holds an unfinished training: continue it with --resume or choose another --out"
-                )
-            if self._record()["identity"] != self.identity:
+    def open(self, resume: bool | None) -> None:
+        """Make the folder. What is unfinished there stays only if it is this very training.
+
+        ``resume`` false: anything unfinished is refused; true: another training is; None: another one is thrown away.
+        Raises `InputError`.
+        """
+        if self.unfinished and resume is False:
+            raise InputError(
+                f"{self.out} holds an unfinished training: continue it with --resume or choose another --out"
+            )
+        if self.unfinished and self._record()["identity"] != self.identity:
+            if resume:
                 raise InputError(
                     f"{self.out} holds an unfinished training with another model, manifest or configuration"
                 )
+            self.finish()
         make_folder(self.folder)
 
     @property
