@@ -17,7 +17,6 @@ from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
 from mfas.models.registry import create, model_class
 
 SPEC = Preprocess(size=32)
-TINY = {"backbone_options": {"width": 16}}
 TINY_BATCH_NORM = {"backbone_options": {"width": 16, "norm": "batch"}}
 TINY: dict[str, Any] = {"backbone_options": {"width": 16}}
 TINY_VIT = {"image_size": 32, "patch": 8, "dim": 24, "depth": 3, "heads": 2}
@@ -32,8 +31,7 @@ def tiny_architecture(name: str) -> dict[str, Any]:
 def tiny_model(name: str = "mfas_danet", seed: int = 0, norm: str = "group") -> FasModel:
     """An untrained model of registry entry ``name``, small enough for hundreds of steps; ``norm`` group or batch."""
     torch.manual_seed(seed)
-    return create(name, SPEC, TINY_BATCH_NORM if norm == "batch" else TINY).eval()
-    return create(name, SPEC, tiny_architecture(name)).eval()
+    return create(name, SPEC, TINY_BATCH_NORM if norm == "batch" else tiny_architecture(name)).eval()
 
 
 def card(name: str = "mfas_danet") -> Card:

@@ -16,9 +16,8 @@ from mfas.errors import ConfigError, InputError, ModelDirError
 from mfas.models import registry
 from mfas.models.contract import LossStep
 from mfas.models.store import load_model, save_model
-from toys import SPEC, TINY, batch, card, every_pattern, target_of, tiny_model, trained
 from mfas.models.vit_shared import SharedVit, VitOptions
-from toys import SPEC, TINY, TINY_VIT, batch, card, every_pattern, target_of, tiny_model
+from toys import SPEC, TINY, TINY_VIT, batch, card, every_pattern, target_of, tiny_model, trained
 
 
 @pytest.fixture(params=registry.names())
@@ -136,7 +135,6 @@ def test_a_capture_with_nothing_is_refused(name: str) -> None:
     ],
 )
 def test_other_backbones_fit(name: str, backbone: str, options: dict[str, Any]) -> None:
-def test_other_backbones_fit(name: str, backbone: str, options: dict[str, int]) -> None:
     if "backbone" not in registry.model_class(name).Architecture.model_fields:
         pytest.skip(f"{name} has no choice of backbone")
     model = registry.create(name, SPEC, {"backbone": backbone, "backbone_options": options}).eval()

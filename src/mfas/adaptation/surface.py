@@ -44,15 +44,9 @@ def surface_names(model: FasModel, surface: Surface, extra: Iterable[str] = ()) 
 
 
 def norm_names(model: FasModel) -> frozenset[str]:
-    """Scale and shift of every normalisation layer of the model, lower parts and extractors included."""
-    chosen = parameter_names(model, (m for m in model.modules() if isinstance(m, _NORMS)))
     """Scale and shift of every normalisation layer that is not frozen, lower parts and extractors included."""
-    chosen = {
-        f"{path}.{name}" if path else name
-        for path, module in model.named_modules()
-        if isinstance(module, _NORMS)
-        for name, _ in module.named_parameters(recurse=False)
-    } - frozen_names(model)
+    norms = (m for m in model.modules() if isinstance(m, _NORMS))
+    chosen = parameter_names(model, norms) - frozen_names(model)
     if not chosen:
         raise ConfigError(f"model '{model.name}' has no normalisation layer to adapt")
     return chosen

@@ -20,10 +20,8 @@ BACKBONES: dict[str, type[Backbone]] = {
 }
 
 
-def create_backbone(name: str, in_channels: int, **options: Any) -> Backbone:
-    """Build a backbone by registry name; `ConfigError` names an unknown backbone or option."""
 def create_backbone(name: str, in_channels: int, /, **options: Any) -> Backbone:
-    """Build a backbone by registry name; `ConfigError` names an unknown one."""
+    """Build a backbone by registry name; `ConfigError` names an unknown backbone or option."""
     try:
         cls = BACKBONES[name]
     except KeyError:
