@@ -17,6 +17,7 @@ EXTRA_OF = {
     "transformers": "pretrained",
     "onnx": "export",
     "onnxscript": "export",
+    "h5py": "hdf5",
 }
 """Importable top-level module to the extra that brings it."""
 

@@ -20,7 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Captures: simulate, check, crop, audit.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="Captures: import, simulate, check, crop, audit.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(data_app, name="data")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with the verb's configuration.")]
@@ -80,6 +82,28 @@ def data_simulate(
         resolved = SimulateConfig.resolve(config, overrides or (), given)
         with progress_bar("simulating", "captures") as advance:
             show(simulate_site(resolved, advance), json)
+
+
+@data_app.command("import")
+def data_import(
+    name: Annotated[str, typer.Argument(help="Data set, such as casia_surf; a wrong one lists what there is.")],
+    root: Annotated[Path, typer.Argument(help="Folder (or CSV) of the data set as it was received.")],
+    out: Annotated[Path, typer.Option("--out", help="Manifest to write, .parquet or .csv.")],
+    unknown_species: Annotated[
+        str | None, typer.Option("--unknown-species", help="refuse (default) or keep: import them as 'unknown'.")
+    ] = None,
+    workers: Workers = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Read a public data set in its native folders: writes a manifest, and a table of what was skipped and why."""
+    from mfas.data.importers.run import ImportConfig, import_set
+
+    given = {"name": name, "root": root, "out": out, "unknown_species": unknown_species, "workers": workers}
+    resolved = ImportConfig.resolve(config, overrides or (), given)
+    with progress_bar("importing", "entries") as advance:
+        show(import_set(resolved, advance), json)
 
 
 @data_app.command("check")
