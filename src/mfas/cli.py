@@ -277,6 +277,9 @@ def evaluate(
 @app.command()
 def benchmark(
     out: Out = None,
+    data_root: Annotated[
+        Path | None, typer.Option("--data-root", help="Folder of public data sets; --config is then a protocol.")
+    ] = None,
     workers: Workers = None,
     fresh: Annotated[
         list[str] | None, typer.Option("--fresh", help="Row of the tables to compute anew; may be repeated.")
@@ -292,6 +295,15 @@ def benchmark(
 ) -> None:
     """Compare methods over targets, models, missing patterns and streams; continues where an earlier run ended."""
     with needs("mfas benchmark"):
+        if data_root is not None:
+            from mfas.benchmark.protocol_config import ProtocolRunConfig
+            from mfas.benchmark.protocol_run import run_protocol
+
+            given = {"out": out, "workers": workers, "data_root": data_root}
+            planned, protocol = ProtocolRunConfig.resolve_file(config, overrides or (), given)
+            with progress_bar("protocol", "jobs") as advance:
+                show(run_protocol(planned, protocol, advance), json)
+            return
         from mfas.benchmark.bench import run_bench
         from mfas.benchmark.bench_config import BenchConfig
         from mfas.benchmark.stream_recipe import descriptions

@@ -116,6 +116,11 @@ class Importer(ABC):
         """How depth is stored: a value of the manifest's ``depth_kind``."""
         return str(getattr(self.options, "depth_kind", METRIC))
 
+    @property
+    def site(self) -> str:
+        """Value of the manifest's ``site`` where an item does not say another."""
+        return self.name
+
     def notes(self) -> list[str]:
         """Sentences for the summary, known after the scan."""
         return [f"read: {', '.join(self.seen)}"] if self.seen else []

@@ -76,6 +76,11 @@ class Mmdg(Importer):
         told: str = self.options.depth_kind
         return told or (FAR_BRIGHT if self.options.set in ("P", "W", "flex_wmca") else NEAR_BRIGHT)
 
+    @property
+    def site(self) -> str:
+        """The set's letter."""
+        return f"{self.name}_{self.options.set}"
+
     def scan(self) -> Iterator[Item | Skip]:
         """One item per line."""
         chosen = self.options.set

@@ -220,7 +220,7 @@ def _row(importer: Importer, item: Item, frame: Frame, table: dict[str, str], co
         "subject": f"{importer.name}-{item.subject}" if item.subject else "",
         "presenter": f"{importer.name}-{item.presenter}" if item.presenter else "",
         "session": item.session,
-        "site": config.site or item.site or importer.name,
+        "site": config.site or item.site or importer.site,
         "split": item.split,
         "label": item.label.value if item.label else "",
         "species": table[item.species] if attack else "",

@@ -1,0 +1,1 @@
+"""Protocols of the field as data, and the figures published for them."""
