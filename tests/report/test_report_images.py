@@ -60,3 +60,11 @@ def test_pictures_are_small():
     uri = data_uri(png(rng.integers(0, 255, (1200, 900, 3), dtype=np.uint8)), Modality.RGB)
     assert decode(uri).shape == (SIDE, SIDE * 900 // 1200, 3)
     assert len(uri) < 20_000
+
+
+def test_a_blurred_picture_keeps_its_size_and_loses_its_detail():
+    rng = np.random.default_rng(0)
+    image = png(rng.integers(0, 255, (200, 200, 3), dtype=np.uint8))
+    sharp, blurred = decode(data_uri(image, Modality.RGB)), decode(data_uri(image, Modality.RGB, blurred=True))
+    assert blurred.shape == sharp.shape
+    assert np.abs(np.diff(blurred, axis=1)).mean() < 0.2 * np.abs(np.diff(sharp, axis=1)).mean()

@@ -15,6 +15,7 @@ from mfas.benchmark.separation import Groups, separate
 from mfas.config import Config, environment, write_resolved
 from mfas.core import Label
 from mfas.data.catalogue import STATISTICS, Statistic
+from mfas.data.integrity import find_integrity
 from mfas.data.manifest import Manifest, read_manifest
 from mfas.data.measure import Column, Measured, measure_manifest
 from mfas.errors import InputError
@@ -46,7 +47,8 @@ def audit(config: AuditConfig, progress: Callable[[int, int], None] | None = Non
     out = config.out or config.manifest.with_name(f"{config.manifest.stem}.audit")
     make_folder(out)
     measured = measure_manifest(manifest, scale=config.scale, workers=config.workers, progress=progress)
-    result = judge(manifest, measured, config) | {"page": str(out / "audit.html")}
+    integrity = [finding.to_dict() for finding in find_integrity(manifest, workers=config.workers, progress=progress)]
+    result = judge(manifest, measured, config) | {"integrity": integrity, "page": str(out / "audit.html")}
     write_json(out / "audit.json", result)
     write_audit(result, out / "audit.html", command=f"mfas data audit {config.manifest.name}")
     write_resolved(config.model_copy(update={"out": out}), out, "data audit")

@@ -18,6 +18,7 @@ def brief(result: Mapping[str, Any]) -> dict[str, Any]:
     nothing = "none" if judged else "none, for no AUC can be given"
     return {
         "findings": "\n".join(entry["sentence"] for entry in result["findings"]) or nothing,
+        **({"integrity": _integrity(result["integrity"])} if result["integrity"] else {}),
         **({"one species only": _lines(result["by_species"])} if result["by_species"] else {}),
         **({"notes": "\n".join(result["notes"])} if result["notes"] else {}),
         "captures": result["captures"],
@@ -36,6 +37,11 @@ def sensor_cells(result: Mapping[str, Any]) -> list[list[str]]:
     return [head] + [
         [title, *(_span(row["figures"][name]) for row in rows)] for name, title in result["figures"].items()
     ]
+
+
+def _integrity(entries: Sequence[Mapping[str, Any]]) -> str:
+    examples = [f" (such as {entry['examples'][0]})" if entry["examples"] else "" for entry in entries]
+    return "\n".join(f"{e['check']}: {e['sentence']}{more}" for e, more in zip(entries, examples, strict=True))
 
 
 def _lines(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -11,7 +11,12 @@ from mfas.report.data import Tile
 
 
 def pick_tiles(scores: ScoreTable, manifest: Manifest, threshold: float, per_group: int = 6) -> list[Tile]:
-    """``per_group`` captures of bona fide and of each species, evenly spaced by score: errors show as they fall."""
+    """``per_group`` captures of bona fide and of each species, evenly spaced by score: errors show as they fall.
+
+    Faces of imported data sets (a manifest with ``x_imported``) are blurred.
+    """
+    columns = manifest.table.column_names
+    imported = manifest.column("x_imported") if "x_imported" in columns else np.full(len(manifest), "")
     row_of = {name: i for i, name in enumerate(manifest.column("capture_id").tolist())}
     score, species = scores.column("score"), scores.column("species")
     names, missing = scores.column("capture_id"), str(scores.column("missing")[0])
@@ -33,6 +38,7 @@ def pick_tiles(scores: ScoreTable, manifest: Manifest, threshold: float, per_gro
                     decision="bona_fide" if value >= threshold else "attack",
                     missing=missing,
                     threshold=threshold,
+                    blurred=bool(imported[capture.index]),
                 )
             )
     return tiles

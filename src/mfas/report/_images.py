@@ -15,17 +15,25 @@ from mfas.core import Modality
 from mfas.errors import ImageError
 
 SIDE = 112
+_BLURRED = 12
 _HOLE = np.array([236, 236, 240], dtype=np.uint8)
 
 
-def data_uri(source: bytes | Path, modality: Modality, side: int = SIDE) -> str:
-    """A JPEG data URI of at most ``side`` pixels a side: depth coloured, IR stretched. `ImageError` if unreadable."""
+def data_uri(source: bytes | Path, modality: Modality, side: int = SIDE, *, blurred: bool = False) -> str:
+    """A JPEG data URI of at most ``side`` pixels a side: depth coloured, IR stretched. `ImageError` if unreadable.
+
+    ``blurred``: only a dozen pixels are left across, so that nobody can be known again.
+    """
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as opened:
             picture = _colour(opened, modality)
     except (OSError, UnidentifiedImageError, SyntaxError):
         name = "bytes" if isinstance(source, bytes) else str(source)
         raise ImageError(f"expected an image of modality {modality} for the report, could not read {name}") from None
+    if blurred:
+        picture.thumbnail((_BLURRED, _BLURRED), Image.Resampling.BOX)
+        scale = side / max(picture.size)
+        picture = picture.resize((round(picture.width * scale), round(picture.height * scale)))
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = BytesIO()
     picture.save(buffer, format="JPEG", quality=82, optimize=True)

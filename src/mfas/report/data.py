@@ -92,6 +92,7 @@ class Tile:
     ``images`` holds an encoded image (bytes, or the path of one) per modality. Depth is coloured near = bright: 16-bit
     values are distances (0 = hole), 8-bit grey is taken as near = bright already, colour is left alone. ``decision`` is
     ``bona_fide``, ``attack`` or ``non_response``; ``missing`` the imposed pattern; ``score`` in [0, 1].
+    ``blurred``: the images are of people whose faces a report must not show.
     """
 
     images: Mapping[Modality, bytes | Path]
@@ -102,6 +103,7 @@ class Tile:
     missing: str = ""
     note: str = ""
     threshold: float | None = None
+    blurred: bool = False
 
     @property
     def error(self) -> str:

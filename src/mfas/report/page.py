@@ -110,7 +110,8 @@ def _title(name: str, missing: str, method: str = "") -> str:
 def _tile(tile: Tile) -> dict[str, Any]:
     return {
         "images": [
-            (_text.MODALITY_NAMES[m], data_uri(tile.images[m], m) if m in tile.images else "") for m in MODALITIES
+            (_text.MODALITY_NAMES[m], data_uri(tile.images[m], m, blurred=tile.blurred) if m in tile.images else "")
+            for m in MODALITIES
         ],
         "truth": "bona fide" if tile.label == "bona_fide" else _text.plain(tile.species or "attack"),
         "bona_fide": tile.label == "bona_fide",
