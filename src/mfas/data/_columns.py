@@ -26,7 +26,7 @@ def read_table(path: Path, what: str, error: type[InputError]) -> pa.Table:
     if not path.is_file():
         raise error(f"{what} not found: {path}")
     try:
-        table = pq.read_table(path) if suffix in PARQUET_SUFFIXES else _read_csv(path)
+        table = _read_parquet(path) if suffix in PARQUET_SUFFIXES else _read_csv(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as reason:
         raise error(f"{path}: not a readable {what}: {str(reason).splitlines()[0]}") from None
     names = table.column_names
@@ -79,6 +79,12 @@ def number_column(table: pa.Table, name: str) -> tuple[pa.Array, int | None, str
         return _nans(len(table)), bad, text[bad].as_py()
     filled = pc.if_else(blank, "nan", text)
     return pc.cast(pc.utf8_ltrim(filled, "+"), pa.float64()), None, ""
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    """One chunk per row group: a table in many chunks is copied again for every column that is looked at."""
+    with pq.ParquetFile(path) as file:
+        return file.read()
 
 
 def _read_csv(path: Path) -> pa.Table:

@@ -165,9 +165,10 @@ def _one_of(values: pa.Array, name: str, allowed: tuple[str, ...]) -> list[Fault
 
 
 def _duplicates(ids: pa.Array) -> list[Fault]:
-    if pc.count_distinct(ids).as_py() == len(ids):
+    coded = ids.dictionary_encode()
+    if len(coded.dictionary) == len(ids):
         return []
-    codes = ids.dictionary_encode().indices.to_numpy()
+    codes = coded.indices.to_numpy()
     first = np.full(int(codes.max()) + 1, -1)
     _, at = np.unique(codes, return_index=True)
     first[codes[at]] = at
