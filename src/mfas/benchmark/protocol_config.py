@@ -25,7 +25,7 @@ class ProtocolRunConfig(Config):
     imports: dict[str, Any] = Field(default_factory=dict, description="keys of `mfas data import`, for every set")
     models: dict[str, dict[str, Any]] = Field({"mfas_danet": {}}, min_length=1)
     training: TrainingPlan = TrainingPlan()
-    methods: dict[str, MethodPlan] = Field({"source": MethodPlan(), "mfas_danet": MethodPlan()}, min_length=1)
+    methods: dict[str, MethodPlan] = Field(default_factory=dict, description="empty = source and mfas_danet")
     stream: dict[str, Any] = Field(default_factory=dict, description="stream recipe; by default the whole train list")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="of the streams")
     workers: int = Field(1, ge=1, le=64)
@@ -61,6 +61,7 @@ class ProtocolRunConfig(Config):
         ``whole`` are recipe keys that draw all there is; ``stream`` is laid over them.
         """
         sources = protocol.cases[name].sources
+        methods: dict[str, Any] = dict(self.methods) or {"source": {}, "mfas_danet": {}}
         values = {
             "out": self.out / "cases" / name,
             "manifests": {site: manifests[site] for site in (*sources, target)},
@@ -68,7 +69,7 @@ class ProtocolRunConfig(Config):
             "sources": sources,
             "models": self.models,
             "training": self.training,
-            "methods": self.methods,
+            "methods": methods,
             "missing": protocol.missing,
             "streams": {"balanced": {**whole, **self.stream}},
             "seeds": self.seeds,

@@ -27,6 +27,8 @@ CHROMA = 0.01
 """Mean difference between the channels, as a share of the range, below which an image has no colour."""
 _SHARE = 0.1
 _LEAST = 10
+_SWAPPED = 0.3
+"""AUC of living faces having more relief than flat attacks below which something is the wrong way round."""
 _NEAR_M, _FAR_M = 0.15, 3.0
 _FLAT = ("print_flat", "replay_lcd", "replay_oled")
 _LIVE_WORDS = re.compile(r"(?<![a-z])(real|live|genuine|bona_?fide|bonafide)(?![a-z])", re.IGNORECASE)
@@ -181,7 +183,7 @@ def _flat_attacks(manifest: Manifest, looked: list[_Looked]) -> Finding | None:
         return None
     chosen = live | flat
     auc = float(roc_auc_score(live[chosen], relief[chosen]))
-    if auc >= 0.5 - 2 * _SHARE:
+    if auc >= _SWAPPED:
         return None
     sentence = f"Prints and screens have more relief than living faces (AUC {auc:.2f}): labels or depth may be swapped."
     return Finding("label_polarity", int(flat.sum()), int(chosen.sum()), sentence)
