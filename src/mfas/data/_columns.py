@@ -60,7 +60,7 @@ def text_column(table: pa.Table, name: str) -> pa.Array:
             column = pc.cast(column, pa.string())
         except pa.ArrowException:
             raise InputError(f"column '{name}': expected text, got {column.type}") from None
-    return pc.utf8_trim_whitespace(pc.fill_null(column, ""))
+    return pc.utf8_trim_whitespace(pc.fill_null(column, "") if column.null_count else column)
 
 
 def number_column(table: pa.Table, name: str) -> tuple[pa.Array, int | None, str]:

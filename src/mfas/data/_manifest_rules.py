@@ -128,7 +128,8 @@ def _fill(c: dict[str, pa.Array], count: int) -> list[Fault]:
 
 
 def _or_else(column: pa.Array, default: pa.Array | str) -> pa.Array:
-    return pc.if_else(pc.equal(column, ""), default, column)
+    blank = pc.equal(column, "")
+    return pc.if_else(blank, default, column) if pc.any(blank).as_py() else column
 
 
 def _digest(text: str) -> str:
