@@ -299,8 +299,9 @@ def benchmark(
             from mfas.benchmark.protocol_config import ProtocolRunConfig
             from mfas.benchmark.protocol_run import run_protocol
 
-            given = {"out": out, "workers": workers, "data_root": data_root}
-            planned, protocol = ProtocolRunConfig.resolve_file(config, overrides or (), given)
+            planned, protocol = ProtocolRunConfig.resolve_file(
+                config, overrides or (), {"out": out, "workers": workers, "data_root": data_root}
+            )
             with progress_bar("protocol", "jobs") as advance:
                 show(run_protocol(planned, protocol, advance), json)
             return
