@@ -43,6 +43,10 @@ class MaskedTrunks(ModalityTrunks):
         """See `ModalityTrunks.features`."""
         return {m: _kept(self.encoder(m).upper(maps[m]), present[:, i]) for i, m in enumerate(MODALITIES)}
 
+    def tokens(self, maps: Maps, present: Tensor) -> dict[Modality, Tensor]:
+        """See `ModalityTrunks.tokens`."""
+        return {m: _kept(self.encoder(m).tokens(maps[m]), present[:, i]) for i, m in enumerate(MODALITIES)}
+
 
 class MaskedModel(nn.Module):
     """``(rgb, depth, ir, present)`` to the tensors named by `OUTPUTS`; the model given is left as it was.

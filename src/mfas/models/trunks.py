@@ -63,6 +63,16 @@ class ModalityTrunks(nn.Module):
                 out[modality] = weight.new_zeros(present.shape[0], self.feature_dim)
         return out
 
+    def tokens(self, maps: Maps, present: Tensor) -> dict[Modality, Tensor]:
+        """Tokens ``[B, N, D]`` of observed modalities before pooling, zero rows elsewhere; N the same for all three."""
+        out: dict[Modality, Tensor] = {}
+        for column, modality in enumerate(MODALITIES):
+            rows = present[:, column]
+            if modality in maps and bool(rows.any()):
+                out[modality] = run_on_rows(self.encoder(modality), maps[modality].contiguous(), rows, "tokens")
+        shape = next(iter(out.values()))
+        return {m: out[m] if m in out else torch.zeros_like(shape) for m in MODALITIES}
+
     def logits(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
         """Per-modality logits ``[B, 3]``, zero where not observed."""
         columns = [self.head(m)(features[m]).squeeze(1) for m in MODALITIES]

@@ -13,6 +13,7 @@ class Backbone(nn.Module):
 
     ``lower(x)`` maps float ``[B, C, H, W]`` to a map ``[B, lower_channels, h, w]``; it runs once without gradient while
     adapting. ``upper(map)`` maps that to a feature ``[B, feature_dim]``. Transformers lay their tokens out as a map.
+    Models that need more than one vector per image take ``tokens(map)``, what there is before pooling.
     """
 
     lower_channels: int
@@ -29,6 +30,10 @@ class Backbone(nn.Module):
     @abstractmethod
     def upper(self, h: Tensor) -> Tensor:
         """Intermediate map to pooled feature."""
+
+    @abstractmethod
+    def tokens(self, h: Tensor) -> Tensor:
+        """Intermediate map to normalised tokens ``[B, h' * w', feature_dim]`` of a square grid, row by row."""
 
     @abstractmethod
     def upper_modules(self) -> list[nn.Module]:

@@ -64,6 +64,11 @@ class ResNet18Backbone(Backbone):
         out: Tensor = self.norm(self.high(h).mean(dim=(2, 3)))
         return out
 
+    def tokens(self, h: Tensor) -> Tensor:
+        """See `Backbone.tokens`."""
+        out: Tensor = self.norm(self.high(h).flatten(2).transpose(1, 2))
+        return out
+
     def upper_modules(self) -> list[nn.Module]:
         """Stage 4 and final norm."""
         return [self.high, self.norm]

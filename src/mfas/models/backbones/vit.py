@@ -43,6 +43,11 @@ class VitBackbone(Backbone):
         out: Tensor = self.norm(self.high(h.flatten(2).transpose(1, 2)).mean(dim=1))
         return out
 
+    def tokens(self, h: Tensor) -> Tensor:
+        """See `Backbone.tokens`."""
+        out: Tensor = self.norm(self.high(h.flatten(2).transpose(1, 2)))
+        return out
+
     def upper_modules(self) -> list[nn.Module]:
         """The last blocks and the final norm."""
         return [self.high, self.norm]
