@@ -54,6 +54,19 @@ def test_late_fusion_and_its_file_agree(count: int, fusion: tuple[FasModel, Path
     check_parity(fusion[0], OnnxPredictor(fusion[1]), count, SPEC.size)
 
 
+def test_a_model_on_the_shared_transformer_has_a_graph_too(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    from mfas.export.onnx_file import export_onnx
+
+    model = tiny_model("mmdg")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".up." in name:  # adapters that have something to say
+                parameter.normal_(0, 0.5)
+    export_onnx(model, Card(model="mmdg", architecture=model.stored_architecture(), preprocess=SPEC), tmp_path)
+    check_parity(model, OnnxPredictor(tmp_path), 7, SPEC.size)
+
+
 @pytest.mark.parametrize("count", [1, 7, 12])
 def test_mfas_danet_and_its_file_agree(count: int, model_dir: Path, exported: Path) -> None:
     model, card = load_model(model_dir)

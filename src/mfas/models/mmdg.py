@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -93,7 +92,6 @@ class Mmdg(FasModel):
 
     Architecture = MmdgArchitecture
     architecture: MmdgArchitecture
-    onnx_reason: ClassVar[str] = "the export knows models with one encoder per modality only"
     spread: Tensor
 
     def __init__(self, spec: Preprocess, architecture: MmdgArchitecture) -> None:
