@@ -17,7 +17,6 @@ from mfas.errors import InputError
 from mfas.models.contract import FasModel, Maps, to_prediction
 from mfas.models.trunks import ModalityTrunks
 from mfas.models.vit_trunks import VitTrunks
-from mfas.models.vit_trunks import Reader, VitTrunks
 
 OUTPUTS = ("score", "modality_scores", "uncertainty", "reliability", "substituted", "enhanced")
 """What the graph returns, in this order; see `mfas.core.Prediction`."""
@@ -62,7 +61,7 @@ class MaskedVitTrunks(VitTrunks):
         out: dict[Modality, Tensor] = {}
         for column, modality in enumerate(MODALITIES):
             rows = batch.present[:, column]
-            out[modality] = _kept(Reader(self, modality).read(_kept(batch.images[modality], rows)), rows)
+            out[modality] = _kept(self.read(_kept(batch.images[modality], rows), modality), rows)
         return out
 
 
@@ -84,14 +83,6 @@ class MaskedModel(nn.Module):
         kind = MaskedTrunks if isinstance(trunks, ModalityTrunks) else MaskedVitTrunks
         own.trunks = kind(own.trunks)  # type: ignore[arg-type]
         self.model = own
-        self.model = deepcopy(model).cpu().eval()
-        trunks = getattr(self.model, "trunks", None)
-        if isinstance(trunks, ModalityTrunks):
-            self.model.trunks = MaskedTrunks(trunks)
-        elif isinstance(trunks, VitTrunks):
-            self.model.trunks = MaskedVitTrunks(trunks)
-        else:
-            raise InputError(f"expected a model with an encoder per modality to export, got {type(model).__name__}")
 
     def forward(self, rgb: Tensor, depth: Tensor, ir: Tensor, present: Tensor) -> tuple[Tensor, ...]:
         """One pass."""
@@ -99,23 +90,6 @@ class MaskedModel(nn.Module):
         batch = Batch(images, present, CaptureIds((), (), (), (), ()))
         prediction = to_prediction(self.model.upper(self.model.lower(batch), present))
         return tuple(getattr(prediction, name) for name in OUTPUTS)
-
-
-class MaskedVitTrunks(VitTrunks):
-    """The same trunk and heads, run on all rows."""
-
-    def __init__(self, trunks: VitTrunks) -> None:
-        nn.Module.__init__(self)
-        self.vit, self.heads = trunks.vit, trunks.heads
-        self.depth, self.grid, self.feature_dim = trunks.depth, trunks.grid, trunks.feature_dim
-
-    def lower(self, batch: Batch) -> dict[Modality, Tensor]:
-        """See `VitTrunks.lower`; absent images are replaced by zeros before they are looked at."""
-        out: dict[Modality, Tensor] = {}
-        for column, modality in enumerate(MODALITIES):
-            rows = batch.present[:, column]
-            out[modality] = _kept(self.read(_kept(batch.images[modality], rows), modality), rows)
-        return out
 
 
 def _kept(x: Tensor, rows: Tensor) -> Tensor:

@@ -90,10 +90,6 @@ class VitTrunks(nn.Module):
         return head.weight
 
 
-class _Reader(nn.Module):
-    """One modality's way through the trunk, for `run_on_rows`."""
-
-
 class Reader(nn.Module):
     """One modality's way through the trunk, a module for `run_on_rows`."""
 
@@ -104,15 +100,3 @@ class Reader(nn.Module):
     def read(self, images: Tensor) -> Tensor:
         """See `VitTrunks.read`."""
         return self.trunks.read(images, self.modality)
-        """Images ``[B, C, S, S]`` to a map ``[B, D, g + 1, g]``."""
-        trunks, vit = self.trunks, self.trunks.vit
-        tokens = kept = vit.embed(images, self.modality)
-        for number, block in enumerate(trunks.blocks(), start=1):
-            tokens = block(tokens)
-            if number == trunks.depth:
-                kept = tokens
-        own = vit.finish(tokens[:, :1]).detach().transpose(1, 2)
-        count, grid = images.shape[0], trunks.grid
-        first, patches = kept[:, :1].transpose(1, 2), kept[:, 1:].transpose(1, 2)
-        last = torch.cat([first, own.expand(-1, -1, grid - 1)], dim=2)
-        return torch.cat([patches.reshape(count, -1, grid, grid), last[:, :, None]], dim=2)

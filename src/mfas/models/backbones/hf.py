@@ -80,8 +80,18 @@ class HfBackbone(Backbone):
         """The map of `lower` to ``[B, D]``."""
         if not self.image_size:
             return self._run(self.high, h).mean(dim=(2, 3))
+        return self._normed(h)[:, 0]
+
+    def tokens(self, h: Tensor) -> Tensor:
+        """See `Backbone.tokens`; without the class token."""
+        if not self.image_size:
+            return self._run(self.high, h).flatten(2).transpose(1, 2)
+        return self._normed(h)[:, 1:]
+
+    def _normed(self, h: Tensor) -> Tensor:
+        """Class token and patches ``[B, 1 + N, D]`` of a transformer after all blocks."""
         tokens = torch.cat([h[:, :, 0, :1], h[:, :, 1:].flatten(2)], dim=2).transpose(1, 2)
-        out: Tensor = self.norm(self._run(self.high, tokens)[:, 0])
+        out: Tensor = self.norm(self._run(self.high, tokens))
         return out
 
     def upper_modules(self) -> list[nn.Module]:
