@@ -188,6 +188,14 @@ class LossStep:
         return own / self.shard.mean(own).clamp_min(1 / self.shard.world)
 
 
+def without_complements(
+    logit: Tensor, modality_logits: Tensor, features: Mapping[Modality, Tensor], present: Tensor
+) -> ModelOutput:
+    """The output of a model that neither substitutes nor enhances; arguments as in `ModelOutput`."""
+    none = torch.zeros_like(present)
+    return ModelOutput(logit, modality_logits, features, {}, present, none, none.to(logit))
+
+
 def to_prediction(output: ModelOutput) -> Prediction:
     """Read an output as a detached `Prediction`."""
     present = output.present

@@ -18,7 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
-from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
+from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_complements
 from mfas.models.registry import register
 from mfas.models.trunks import ModalityTrunks, head_loss, smooth
 
@@ -108,14 +108,8 @@ class CrossAttention(FasModel):
         """See `FasModel.upper`."""
         tokens = self.trunks.tokens(maps, present)
         features = {m: x.mean(dim=1) for m, x in tokens.items()}
-        return ModelOutput(
-            logit=self._fuse(tokens, present),
-            modality_logits=self.trunks.logits(features, present),
-            features=features,
-            complements={},
-            present=present,
-            substituted=torch.zeros_like(present),
-            enhanced=torch.zeros(present.shape, device=present.device),
+        return without_complements(
+            self._fuse(tokens, present), self.trunks.logits(features, present), features, present
         )
 
     def heads(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
-from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
+from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_complements
 from mfas.models.dadm_losses import angle_margin, information_bound, pull_together
 from mfas.models.dadm_parts import DifferenceAdapter, MutualMask
 from mfas.models.registry import register
@@ -125,14 +125,8 @@ class Dadm(FasModel):
     def upper(self, maps: Maps, present: Tensor) -> ModelOutput:
         """See `FasModel.upper`; the mean of the hyperplanes decides."""
         features = self.trunks.features(maps, present)
-        return ModelOutput(
-            logit=self._fuse(maps, present).logits.mean(dim=1),
-            modality_logits=self.trunks.logits(features, present),
-            features=features,
-            complements={},
-            present=present,
-            substituted=torch.zeros_like(present),
-            enhanced=torch.zeros(present.shape, device=present.device),
+        return without_complements(
+            self._fuse(maps, present).logits.mean(dim=1), self.trunks.logits(features, present), features, present
         )
 
     def heads(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
-from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
+from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_complements
 from mfas.models.mmdg_parts import Prototypes, UncertainAdapter, certainty, dropout_spread
 from mfas.models.registry import register
 from mfas.models.regrad import regrad
@@ -131,14 +131,8 @@ class Mmdg(FasModel):
     def upper(self, maps: Maps, present: Tensor) -> ModelOutput:
         """See `FasModel.upper`."""
         features = self.trunks.features(maps, present)
-        return ModelOutput(
-            logit=self._fuse(maps, present).logit,
-            modality_logits=self.trunks.logits(features, present),
-            features=features,
-            complements={},
-            present=present,
-            substituted=torch.zeros_like(present),
-            enhanced=torch.zeros(present.shape, device=present.device),
+        return without_complements(
+            self._fuse(maps, present).logit, self.trunks.logits(features, present), features, present
         )
 
     def heads(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:

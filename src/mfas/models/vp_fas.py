@@ -18,7 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
-from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
+from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_complements
 from mfas.models.registry import register
 from mfas.models.trunks import head_loss, smooth
 from mfas.models.vit_shared import VitBlock, VitOptions
@@ -99,14 +99,8 @@ class VpFas(FasModel):
     def upper(self, maps: Maps, present: Tensor) -> ModelOutput:
         """See `FasModel.upper`."""
         features = self.trunks.features(maps, present)
-        return ModelOutput(
-            logit=self._read(maps, present).logit,
-            modality_logits=self.trunks.logits(features, present),
-            features=features,
-            complements={},
-            present=present,
-            substituted=torch.zeros_like(present),
-            enhanced=torch.zeros(present.shape, device=present.device),
+        return without_complements(
+            self._read(maps, present).logit, self.trunks.logits(features, present), features, present
         )
 
     def heads(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
