@@ -33,13 +33,13 @@ Compared = Literal["features", "probabilities", "off"]
 
 
 class EataSettings(Config):
-    """As published for ImageNet-C but for the redundancy filter and the Fisher captures; nothing is tuned here."""
+    """As published for ImageNet-C but for the redundancy filter and the Fisher captures (`docs/methods/eata.md`)."""
 
     learning_rate: float = Field(2.5e-4, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     max_entropy_fraction: float = Field(0.4, gt=0, le=1, description="of ln 2; captures above do not teach")
     redundancy: Compared = Field("features", description="what is compared with the average of what has taught")
-    max_similarity: float = Field(0.9, gt=0, le=1, description="cosine; captures at or above it do not teach")
+    max_similarity: float = Field(0.8, gt=0, le=1, description="cosine; captures at or above it do not teach")
     decay: float = Field(0.9, ge=0, lt=1, description="of that average")
     fisher_weight: float = Field(2000.0, ge=0, description="0 = no anti-forgetting (the paper's ETA)")
     fisher_captures: int = Field(64, ge=1, description="reliable captures that the Fisher information is taken from")
