@@ -9,18 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from benches import rows_of, run, scores_of
 from commands import refusal
+from mfas._files import read_json
 from mfas.adaptation import registry
 from mfas.adaptation.source import Source
+from mfas.adaptation.ta3_fas import mean_of_heads
+from mfas.benchmark.bench_captures import Captures
 from mfas.benchmark.bench_cell import Workbench, run_cell
 from mfas.benchmark.bench_cells import Cell, Grid
 from mfas.benchmark.bench_checks import check
 from mfas.benchmark.bench_config import BenchConfig
 from mfas.data.manifest import write_manifest
 from mfas.data.scores import read_scores
+from mfas.errors import ScoreError
+from mfas.models.store import load_model
 from planted import Row, captures
 
 
@@ -109,6 +115,42 @@ def test_a_method_that_breaks_is_a_row_and_the_rest_goes_on(
         assert {row["status"] for row in rows_of(bench, method="broken")} == {"failed: RuntimeError: planted"}
         assert {row["status"] for row in rows_of(bench, method="eager")} == {"ok"}
         assert "failed: RuntimeError: planted" in (bench / "tables.md").read_text()
+
+
+class Lost(Source):
+    """Has no score for its third capture."""
+
+    def step(self, batch: Any) -> Any:
+        prediction, report = super().step(batch)
+        prediction.score[2] = float("nan")
+        return prediction, report
+
+
+def test_a_score_that_is_not_a_number_is_a_failure_and_no_capture_without_an_answer(
+    bench: Path, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.names()
+    monkeypatch.setitem(registry._METHODS, "lost", Lost)
+    grid = Grid(BenchConfig(**{**given, "methods": {"source": {}, "lost": {}}}))
+    with pytest.raises(ScoreError, match="finite score for every capture, got 1 of 10"):
+        run_cell(Workbench(grid), Cell("a", ("b",), "small", 0, "", "balanced", 0, "lost"), tmp_path / "lost")
+
+
+def test_the_probe_of_a_method_with_an_answer_of_its_own_is_scored_even_if_nothing_moved(
+    bench: Path, given: dict[str, Any], tmp_path: Path
+) -> None:
+    """3A-TTA answers with the mean of the heads, from the first capture on."""
+    waiting = {"method": "ta3_fas", "settings": {"min_score": 0.999999}}
+    grid = Grid(BenchConfig(**{**given, "methods": {"source": {}, "waiting": waiting}}))
+    run_cell(Workbench(grid), Cell("a", ("b",), "small", 0, "", "balanced", 0, "waiting"), tmp_path / "waiting")
+    assert read_json(tmp_path / "waiting" / "row.json", "row")["steps_taken"] == 0
+    model = load_model(grid.config.model_dir("small", ("b",), 0))[0]
+    probe = Captures({"a": grid.config.manifest_of("a")}, "a", ("a",), model.spec)
+    rows = probe.at[probe.probe.rows].tolist()
+    with torch.no_grad():
+        expected = torch.sigmoid(mean_of_heads(model(probe.tensors.batch(rows))).logit).numpy()
+    found = read_scores(tmp_path / "waiting" / "probe.parquet").column("score")
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(

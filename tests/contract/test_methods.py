@@ -17,6 +17,7 @@ from mfas.adaptation.contract import Adapter, Need, StepReport
 from mfas.adaptation.live import drift_bound
 from mfas.adaptation.mfas_danet import MfasDanetAdapter
 from mfas.adaptation.saving import load_state, save_state
+from mfas.adaptation.surface import frozen_names
 from mfas.core import MODALITIES, Batch, CaptureIds
 from mfas.errors import ConfigError, InputError, StateError
 from mfas.models.contract import FasModel
@@ -327,6 +328,29 @@ def test_a_model_without_what_a_method_needs_is_refused(name: str) -> None:
     """`Micro` has one LayerNorm, above the cut."""
     with pytest.raises(ConfigError, match=r"expected a model with|no normalisation layer below"):
         registry.create(name, Micro(), card())
+
+
+@pytest.mark.parametrize("model", ["mmdg", "if_mmin"])
+def test_what_a_model_keeps_frozen_is_on_no_surface(model: str) -> None:
+    """A method that would move nothing else refuses the model."""
+    still = frozen_names(tiny_model(model))
+    assert still
+    for name in (*registry.names(), *registry.offline_names()):
+        make = registry.create_offline if registry.is_offline(name) else registry.create
+        try:
+            adapted = make(name, tiny_model(model), card(model)).adapted_parameters
+        except ConfigError:
+            continue
+        assert not adapted & still, name
+
+
+def test_who_is_said_to_start_as_the_source_does() -> None:
+    some = batch(7, present=every_pattern())
+    for name, norm in CASES:
+        model = tiny_model(norm=norm)
+        adapter = wrap(name, model)
+        if adapter.starts_as_source:
+            assert torch.equal(adapter.predict(some).score, tiny_model(norm=norm).predict(some).score), name
 
 
 def test_batch_statistics_are_declared_by_the_instance_that_uses_them() -> None:

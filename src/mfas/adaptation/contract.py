@@ -76,6 +76,8 @@ class AdaptedModel(ABC):
     needs: ClassVar[frozenset[Need]] = frozenset()
     Settings: ClassVar[type[Config]] = Config
     batch_independent: bool = True
+    starts_as_source: bool = False
+    """Whether it is known to answer as the source model does while nothing has moved."""
     rests_when_sure: bool = False
     """Whether a source model that is sure of all it sees leaves the method with nothing to learn."""
 

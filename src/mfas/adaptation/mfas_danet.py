@@ -65,6 +65,7 @@ class MfasDanetAdapter(Adapter):
     """The frozen source model gates; the live model scores and learns; the lower part runs once, without gradient."""
 
     Settings = MfasDanetSettings
+    starts_as_source = True
 
     def __init__(self, model: FasModel, card: Card, settings: MfasDanetSettings, seed: int) -> None:
         self.settings = settings

@@ -28,7 +28,7 @@ class NormMethod(OnlineAdapter):
 
     def __init__(self, model: FasModel, card: Card, settings: Any, seed: int) -> None:
         super().__init__(model, card, settings, seed)
-        self.batch_independent = not batch_norms(model)
+        self.batch_independent = self.starts_as_source = not batch_norms(model)
 
     def surface_of(self, model: FasModel) -> frozenset[str]:
         """Scale and shift of the BatchNorm layers, as published; of all normalisation layers where there are none."""

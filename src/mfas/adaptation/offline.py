@@ -19,6 +19,7 @@ from torch import Tensor
 from mfas.adaptation.contract import AdaptedModel, AdapterState
 from mfas.adaptation.live import LiveTensors, check_facts
 from mfas.adaptation.pool import CapturePool, LabelledPool
+from mfas.adaptation.surface import without_frozen
 from mfas.card import Card
 from mfas.config import Config
 from mfas.core import Batch, Prediction
@@ -107,13 +108,13 @@ class OfflineAdapter(AdaptedModel):
         self.seed = seed
         self._card = card
         self._model = model.eval().requires_grad_(False)
-        self.adapted_parameters = self.surface_of(model)
+        self.adapted_parameters = without_frozen(model, self.surface_of(model))
         self._live = LiveTensors(model, self.adapted_parameters)
         self._fitted = False
 
     @abstractmethod
     def surface_of(self, model: FasModel) -> frozenset[str]:
-        """Names in ``model.state_dict()`` that may ever change."""
+        """Names in ``model.state_dict()`` that may ever change, but for what the model keeps frozen."""
 
     @abstractmethod
     def learn(self, target: CapturePool, source: LabelledPool | None, course: Course) -> None:

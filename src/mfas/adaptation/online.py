@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mfas.adaptation.contract import Adapter, AdapterState, StepReport
 from mfas.adaptation.live import LiveAdam, LiveTensors, check_facts
-from mfas.adaptation.surface import norm_names
+from mfas.adaptation.surface import norm_names, without_frozen
 from mfas.card import Card
 from mfas.config import Config
 from mfas.core import Batch, Label, Prediction
@@ -59,17 +59,19 @@ class OnlineAdapter(Adapter):
 
     A subclass gives `learn`, and where it keeps more than weights and optimiser moments, `extra_state`, `load_extra`
     and `forget`. What may move is `surface_of`: scale and shift of all normalisation layers unless it says otherwise.
-    The model answers inside `answering`, in `step` and `predict` alike.
+    The model answers inside `answering`, in `step` and `predict` alike; a subclass with another answer says so in
+    ``starts_as_source``.
     """
 
     Settings: ClassVar[type[Config]]
+    starts_as_source = True
 
     def __init__(self, model: FasModel, card: Card, settings: Any, seed: int) -> None:
         self.settings = settings
         self.seed = seed
         self._card = card
         self._model = model.eval().requires_grad_(False)
-        self.adapted_parameters = self.surface_of(model)
+        self.adapted_parameters = without_frozen(model, self.surface_of(model))
         self._live = LiveTensors(model, self.adapted_parameters)
         self._optimiser = self.optimiser_of(self._live)
         self._step = 0
@@ -80,7 +82,7 @@ class OnlineAdapter(Adapter):
         """Answer ``batch`` with the weights as they are, then move them. Must not touch the counters."""
 
     def surface_of(self, model: FasModel) -> frozenset[str]:
-        """Names in ``model.state_dict()`` that may ever change."""
+        """Names in ``model.state_dict()`` that may ever change, but for what the model keeps frozen."""
         return norm_names(model)
 
     def answering(self) -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ class Source(StatelessAdapter):
     """Scores and never learns."""
 
     reason = "source never learns"
+    starts_as_source = True
 
     def predict(self, batch: Batch) -> Prediction:
         """See `Adapter.predict`."""

@@ -107,6 +107,14 @@ def frozen_names(model: FasModel) -> frozenset[str]:
     return frozenset(name for name, p in model.named_parameters() if id(p) in still)
 
 
+def without_frozen(model: FasModel, surface: frozenset[str]) -> frozenset[str]:
+    """``surface`` without `frozen_names`; `ConfigError` where nothing is left."""
+    left = surface - frozen_names(model)
+    if not left:
+        raise ConfigError(f"model '{model.name}' keeps everything frozen that the method would adapt")
+    return left
+
+
 @contextmanager
 def contiguous_norms(model: FasModel) -> Iterator[None]:
     """Inside, GroupNorm sees contiguous maps: its backward pass on small channels-last maps crashes torch 2.13."""

@@ -75,6 +75,7 @@ class Ta3Fas(OnlineAdapter):
 
     def __init__(self, model: FasModel, card: Card, settings: Ta3FasSettings, seed: int) -> None:
         super().__init__(model, card, settings, seed)
+        self.starts_as_source = settings.fusion == "model"
         self._banks = MapBanks(settings.capacity)
 
     def surface_of(self, model: FasModel) -> frozenset[str]:

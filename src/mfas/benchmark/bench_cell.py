@@ -23,7 +23,15 @@ from mfas.benchmark.bench_cells import Cell, Grid
 from mfas.benchmark.bench_config import BASELINE
 from mfas.benchmark.bench_maps import SCORE_BATCH, Served, StoredMaps, moves_lower, source_predictions
 from mfas.benchmark.bench_offline import Arriving, LabelledSource
-from mfas.benchmark.bench_outcome import PROBE_FILE, ROW_FILE, Answers, probe_fields, probe_figures, pseudo_fields
+from mfas.benchmark.bench_outcome import (
+    PROBE_FILE,
+    ROW_FILE,
+    Answers,
+    answered,
+    probe_fields,
+    probe_figures,
+    pseudo_fields,
+)
 from mfas.benchmark.progress import SCORES_FILE, STEPS_FILE
 from mfas.benchmark.results import run_row
 from mfas.benchmark.stream import StreamItem, arrivals, compose, truth
@@ -238,6 +246,7 @@ class _Probe:
         score, present = bench.unadapted(cell, missing)
         self.present = present[rows]
         self._last = score[rows]
+        self._known = adapter.starts_as_source
         self._delta = adapter.delta()
         self._updates = 0
 
@@ -245,9 +254,9 @@ class _Probe:
         """Per row of the probe, NaN = no answer. Nothing is computed anew if nothing has moved since the last call."""
         delta, updates = self._adapter.delta(), sum(report.updated for report in reports)
         still = updates == self._updates and all(torch.equal(x, self._delta[name]) for name, x in delta.items())
-        if not (still and self._adapter.batch_independent):
+        if not (still and self._known):
             self._last = self._predict()
-        self._delta, self._updates = delta, updates
+        self._delta, self._updates, self._known = delta, updates, self._adapter.batch_independent
         return self._last
 
     def _predict(self) -> NDArray[np.float64]:
@@ -263,5 +272,5 @@ class _Probe:
             batch, _ = captures.batch(items, captures.probe, here, ids)
             if self._stored is not None:
                 self._served.offer(batch, self._stored.take(captures.at[rows[places]].tolist(), here))
-            out[places] = self._adapter.predict(batch).score.double().cpu().numpy()
+            out[places] = answered(self._adapter.predict(batch))
         return out

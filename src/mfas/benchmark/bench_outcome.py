@@ -15,6 +15,7 @@ from mfas.benchmark.results import metrics_of
 from mfas.benchmark.stream import StreamItem
 from mfas.core import MODALITIES, Label, Outcome, Prediction, format_modalities
 from mfas.data.scores import ScoreTable
+from mfas.errors import ScoreError
 
 ROW_FILE = "row.json"
 PROBE_FILE = "probe.parquet"
@@ -30,8 +31,8 @@ class Answers:
         self.step = np.zeros(count, np.int64)
 
     def take(self, places: NDArray[np.int64], prediction: Prediction, step: int) -> None:
-        """The prediction of a batch."""
-        self.score[places] = prediction.score.double().cpu().numpy()
+        """The prediction of a batch; `ScoreError` as `answered`."""
+        self.score[places] = answered(prediction)
         self.present[places] = prediction.present.cpu().numpy()
         self.step[places] = step
 
@@ -39,6 +40,18 @@ class Answers:
         """A row per capture; one that comes again is its own presentation, ``NAME#2`` the second time."""
         rows = captures.stream.rows[[item.row for item in items]]
         return _table(captures, rows, self, truths, cell, [f"#{i.visit + 1}" if i.visit else "" for i in items])
+
+
+def answered(prediction: Prediction) -> NDArray[np.float64]:
+    """Its scores ``[B]``. Raises `ScoreError` for one that is not finite.
+
+    NaN means that a capture shows nothing, which counts in no error rate: a method may not get out of its errors so.
+    """
+    score: NDArray[np.float64] = prediction.score.double().cpu().numpy()
+    lost = int(np.count_nonzero(~np.isfinite(score)))
+    if lost:
+        raise ScoreError(f"expected a finite score for every capture, got {lost} of {len(score)} that are not")
+    return score
 
 
 def _table(

@@ -31,6 +31,7 @@ class Guard(Adapter):
         self.inner = inner
         self.settings = settings
         self.batch_independent = inner.batch_independent
+        self.starts_as_source = inner.starts_as_source
         self.rests_when_sure = inner.rests_when_sure
         self.adapted_parameters = inner.adapted_parameters
         self._live = LiveTensors(inner.model, inner.adapted_parameters)
