@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import yaml
 
 from benches import rows_of, run, scores_of
 from commands import mfas, refusal
-from mfas.benchmark.bench_cells import Grid
+from mfas.benchmark import bench_cost
+from mfas.benchmark.bench_cells import Cell, Grid
+from mfas.benchmark.bench_checks import check
 from mfas.benchmark.bench_config import BenchConfig
 
 FLIPPED = '''
@@ -109,6 +112,31 @@ def test_one_recipe_stands_in_several_rows_with_batch_sizes_of_their_own(
     assert (one["batch_size"], many["batch_size"]) == (1, 64)
     steps = (bench / "cells" / many["cell"] / "steps.jsonl").read_text().splitlines()
     assert [json.loads(line)["seen"] for line in steps] == [20]
+
+
+def test_settings_of_every_part_of_a_guarded_method_are_in_the_hash(bench: Path, given: dict[str, Any]) -> None:
+    """The settings of the outermost guard say nothing of the method in it."""
+    found = set()
+    for settings in ({}, {"mfas_danet": {"learning_rate": 0.5}}, {"anchor": {"pull": 0.5}}):
+        methods = {"source": {}, "guarded": {"method": "mfas_danet+anchor", "settings": settings}}
+        grid = Grid(BenchConfig(**{**given, "methods": methods}))
+        check(grid)
+        found.add(grid.key(next(cell for cell in grid.cells() if cell.method == "guarded")))
+    assert len(found) == 3
+
+
+def test_all_methods_of_a_model_are_timed_on_captures_of_its_first_cell(
+    bench: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [{"methods": ["source"]}, {"methods": ["never"], "targets": ["b"]}]
+    grid = Grid(BenchConfig(**{**given, "parts": parts}))
+    shutil.rmtree(bench / "cost")
+    timed: list[Cell] = []
+    monkeypatch.setattr(bench_cost, "_batches", lambda _, cell: timed.append(cell))
+    monkeypatch.setattr(bench_cost, "_cost", lambda *_: {"relative": 1.0, "state_mib": 0.0})
+    cells = list(grid.cells())
+    assert [entry["method"] for entry in bench_cost.costs(grid, cells)] == ["never"]
+    assert timed == cells[:1]
 
 
 def test_an_episode_begins_with_the_source_model(bench: Path, given: dict[str, Any], tmp_path: Path) -> None:

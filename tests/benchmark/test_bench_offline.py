@@ -14,8 +14,10 @@ from commands import refusal
 from mfas.adaptation import registry
 from mfas.benchmark.bench import run_bench
 from mfas.benchmark.bench_cells import Grid
+from mfas.benchmark.bench_checks import check
 from mfas.benchmark.bench_config import BenchConfig
 from mfas.benchmark.bench_offline import LabelledSource
+from mfas.benchmark.bench_plan import kept
 from mfas.card import Preprocess
 from mfas.core import Label
 from mfas.data.manifest import read_manifest, write_manifest
@@ -106,6 +108,19 @@ def test_a_cell_depends_on_the_source_manifest_where_the_method_reads_it(
     grid._hashes[bench[0].manifests["b"]] = "another"
     changed = {name for name, cell in cells.items() if grid.key(cell) != before[name]}
     assert changed == {name for name in registry.offline_names() if registry.offline_class(name).needs_source}
+
+
+def test_a_source_that_is_still_to_be_simulated_makes_its_cells_wait(
+    bench: tuple[BenchConfig, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """A model trained before, put there by hand, and a target that is no simulation: the source is all that lacks."""
+    whole = Grid(bench[0])
+    check(whole)
+    manifests = {**bench[0].manifests, "b": tmp_path / "later.parquet"}
+    grid = Grid(bench[0].model_copy(update={"manifests": manifests}))
+    grid.settings = whole.settings
+    known = {cell.method for cell in grid.cells() if kept(grid, cell)}
+    assert known == set(bench[0].methods) - {"pmc"}
 
 
 @pytest.mark.parametrize("name", registry.offline_names())

@@ -97,10 +97,7 @@ class Grid:
         content = {
             "version": BENCH_VERSION,
             "model": self._hashes[self.model_dir(cell) / CARD_FILE],
-            "manifests": {
-                name: self._hashes[self.config.manifest_of(name)]
-                for name in dict.fromkeys((cell.target, *self._sites_read(cell)))
-            },
+            "manifests": {name: self._hashes[self.config.manifest_of(name)] for name in self.sites_read(cell)},
             "recipe": recipe_content(self.recipes[cell.stream]),
             "method": self.config.method_of(cell.method),
             "settings": self.settings.get((cell.model, cell.method), self.config.methods[cell.method].settings),
@@ -112,10 +109,11 @@ class Grid:
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
-    def _sites_read(self, cell: Cell) -> tuple[str, ...]:
-        """The stream's sites, and the sources where the method is given labelled captures of them."""
-        method, sites = self.config.method_of(cell.method), self.stream_sites(cell.target, cell.stream)
-        return (*sites, *cell.sources) if is_offline(method) and offline_class(method).needs_source else sites
+    def sites_read(self, cell: Cell) -> tuple[str, ...]:
+        """Target, the stream's sites, and the sources where the method gets labelled captures of them; each once."""
+        method = self.config.method_of(cell.method)
+        labelled = cell.sources if is_offline(method) and offline_class(method).needs_source else ()
+        return tuple(dict.fromkeys((cell.target, *self.stream_sites(cell.target, cell.stream), *labelled)))
 
     @cached_property
     def _hashes(self) -> _Hashes:

@@ -10,7 +10,7 @@ import yaml
 
 from mfas._files import read_json
 from mfas.adaptation.registry import create as create_adapter
-from mfas.adaptation.registry import create_offline, is_offline
+from mfas.adaptation.registry import create_offline, is_offline, parse_settings
 from mfas.benchmark.bench_cells import Grid
 from mfas.benchmark.bench_config import BenchConfig
 from mfas.benchmark.bench_rows import SiteRows, check_roles, restrict, stream_columns
@@ -136,5 +136,8 @@ def _check_methods(grid: Grid) -> None:
             except ConfigError as reason:
                 raise ConfigError(f"method '{row}' with model '{model}': {reason}") from None
             settings = getattr(adapter, "settings", None)
-            if isinstance(settings, Config):
+            if "+" in config.method_of(row):  # the outermost guard would tell its own settings alone
+                parts = parse_settings(config.method_of(row), config.methods[row].settings)
+                grid.settings[model, row] = {name: own.model_dump(mode="json") for name, own in parts.items()}
+            elif isinstance(settings, Config):
                 grid.settings[model, row] = settings.model_dump(mode="json")

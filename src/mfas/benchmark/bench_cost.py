@@ -57,7 +57,7 @@ def costs(grid: Grid, cells: list[Cell]) -> list[dict[str, Any]]:
             name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
             kept = grid.config.out / "cost" / f"{name}.json"
             if not kept.is_file():
-                batches = batches or _batches(bench, cell)
+                batches = batches or _batches(bench, first[model])
                 try:
                     found = _cost(bench, cell, batches)
                 except Exception:  # the method's cells already say why it fails

@@ -100,8 +100,7 @@ def plan_run(grid: Grid, cells: Sequence[Cell]) -> Plan:
 
 def kept(grid: Grid, cell: Cell) -> bool:
     """Whether an earlier run has finished the cell."""
-    sites = (cell.target, *grid.stream_sites(cell.target, cell.stream))
-    known = _trained(grid, cell) and all(grid.config.manifest_of(name).is_file() for name in sites)
+    known = _trained(grid, cell) and all(grid.config.manifest_of(name).is_file() for name in grid.sites_read(cell))
     return known and (grid.folder(cell) / ROW_FILE).is_file()
 
 
