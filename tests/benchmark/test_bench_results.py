@@ -13,7 +13,7 @@ import pytest
 from benches import run
 from mfas.benchmark.bench_error_tables import error_tables
 from mfas.benchmark.bench_formats import latex
-from mfas.benchmark.bench_tables import marks_of
+from mfas.benchmark.bench_tables import against_tables, marks_of
 from mfas.report.bench_data import Spread
 from pages import parse
 
@@ -93,6 +93,15 @@ def test_transductive_methods_stand_apart_and_what_depends_on_the_batch_is_marke
         "AUC, m, stream s": ["source", "source", "bn_stats*", "bn_stats*"],
         "HTER, m, stream s, transductive methods": ["source", "source", "sees_all†", "sees_all†"],
         "AUC, m, stream s, transductive methods": ["source", "source", "sees_all†", "sees_all†"],
+    }
+    worst = {"target": "a", "missing": "", "difference": 0.0, "low": 0.0, "high": 0.0}
+    figures = {"mean_difference": 0.0, "mean_low": None, "mean_high": None, "wins": 0, "ties": 1, "losses": 0}
+    entry = {**place, **figures, "against": "source", "worst": worst}
+    summed = [{**entry, "method": name} for name in ("bn_stats", "sees_all")]
+    against = {table.title: [row[2] for row in table.rows] for table in against_tables(summed, rows)}
+    assert against == {
+        "HTER against source": ["bn_stats*"],
+        "HTER against source, transductive methods": ["sees_all†"],
     }
     table = next(iter(error_tables(rows, marks_of(rows))))
     assert table.rows[2][2] == Spread(30.0)

@@ -17,7 +17,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
     marks = marks_of(rows)
     found = [
         *error_tables(rows, marks),
-        *(_against(name, own, marks) for (name,), own in group(result["comparisons_summary"], ("against",)).items()),
+        *against_tables(result["comparisons_summary"], rows),
         _probe(rows, marks),
         _pseudo_labels(rows, marks),
         _cost(result["cost"], marks),
@@ -34,7 +34,18 @@ def marks_of(rows: Iterable[Row]) -> dict[str, str]:
     }
 
 
-def _against(against: str, found: Sequence[Row], marks: Mapping[str, str]) -> Table:
+def against_tables(summed: Iterable[Row], rows: Sequence[Row]) -> Iterable[Table]:
+    """One table per row compared with; transductive methods in tables of their own."""
+    marks, transductive = marks_of(rows), {row["method"] for row in rows if row.get("transductive")}
+    for (against,), own in group(summed, ("against",)).items():
+        for apart in (False, True):
+            chosen = [entry for entry in own if (entry["method"] in transductive) == apart]
+            if chosen:
+                kind = ", transductive methods" if apart else ""
+                yield _against(f"HTER against {against}{kind}", chosen, marks)
+
+
+def _against(title: str, found: Sequence[Row], marks: Mapping[str, str]) -> Table:
     lines: list[tuple[Value, ...]] = []
     for entry in found:
         worst = entry["worst"]
@@ -49,7 +60,7 @@ def _against(against: str, found: Sequence[Row], marks: Mapping[str, str]) -> Ta
             )
         )
     return Table(
-        f"HTER against {against}",
+        title,
         f"Percentage points, negative = fewer errors. A win or a loss is a cell (target and pattern) whose paired "
         f"bootstrap over people, all stream seeds together, differs from 0 at {LEVEL:g} after Holm's correction over "
         "the cells of the row. The interval of the mean draws people over all seeds, the same for all patterns of a "
