@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from math import exp, log
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import by_hand
 from mfas.adaptation import registry
 from mfas.adaptation.read import confidence_loss
 from mfas.adaptation.two_class import prior_divergence
@@ -15,7 +17,7 @@ from mfas.config import Config
 from mfas.core import MODALITIES, Batch, CaptureIds
 from mfas.errors import ConfigError
 from mfas.models.contract import FasModel, Maps, ModelOutput
-from toys import SPEC, batch, card, tiny_model, trained
+from toys import SPEC, Micro, batch, card, micro_batch, tiny_model, trained
 
 
 @pytest.mark.parametrize("gamma", [exp(-1), 0.75])
@@ -58,6 +60,24 @@ def test_saturated_scores_give_finite_slopes() -> None:
     (confidence_loss(logit, 0.75).sum() + prior_divergence(logit, 0.5)).backward()
     assert logit.grad is not None
     assert bool(torch.isfinite(logit.grad).all())
+
+
+@pytest.mark.parametrize("own", [{}, {"gamma": 0.9, "balance": 3.0, "prior": 0.8}])
+def test_loss_and_gradient_of_a_step_by_hand(own: dict[str, float]) -> None:
+    """After one step Adam's first moment is 0.1 of the gradient, (3) of the page times dz / d theta."""
+    levels = [0.002, -0.0012, 0.0005, -0.0001, 0.0009]
+    adapter = registry.create("read", Micro(), card(), own)
+    report = adapter.step(micro_batch(*levels))[1]
+    gamma, weight, prior = (own.get(key, usual) for key, usual in (("gamma", 0.75), ("balance", 1.0), ("prior", 0.5)))
+    z = by_hand.logit(levels)
+    p = 1 / (1 + np.exp(-z))
+    sure, m = np.maximum(p, 1 - p), p.mean()
+    balance = m * np.log(m / prior) + (1 - m) * np.log((1 - m) / (1 - prior))
+    assert report.loss == pytest.approx((sure * np.log(np.e * gamma / sure)).mean() + weight * balance, rel=1e-4)
+    tilt = np.log(m / (1 - m)) - np.log(prior / (1 - prior))
+    slope = p * (1 - p) / len(z) * (np.sign(z) * np.log(gamma / sure) + weight * tilt)
+    gradient = by_hand.theta_of(adapter.state().tensors, "optimiser.exp_avg.") / 0.1
+    assert gradient == pytest.approx(slope @ by_hand.slopes(levels), rel=1e-3, abs=1e-6)
 
 
 class Mixed(FasModel):
