@@ -139,9 +139,30 @@ def test_each_site_trains_its_own_hyperplane(model: Dadm) -> None:
     assert model.hyperplanes.grad.any(dim=1).tolist() == [True, True, False]
 
 
+def test_hyperplanes_that_no_site_has_trained_stay_out_of_it(model: Dadm) -> None:
+    step = LossStep(torch.Generator().manual_seed(0), sites=torch.tensor([0, 1] * 4))
+    model.train()
+    for _ in range(2):
+        model.training_step(batch(8), target_of(8), step, lambda x: x.backward())
+    model.eval()
+    before = model.hyperplanes.detach().clone()
+    scores = model.predict(batch(8)).score
+    with torch.no_grad():
+        model.hyperplanes[2] = 5.0
+    assert torch.equal(model.predict(batch(8)).score, scores)
+    model.train()
+    model.training_step(batch(8), target_of(8), step, lambda x: x.backward())
+    assert torch.equal(model.hyperplanes[:2], pull_together(before[:2], model.architecture.pull))
+    assert torch.equal(model.hyperplanes[2], torch.full_like(before[2], 5.0))
+
+
 def test_a_step_pulls_before_it_learns(model: Dadm) -> None:
-    expected = pull_together(model.hyperplanes.detach().clone(), model.architecture.pull)
     step = LossStep(torch.Generator().manual_seed(0), sites=torch.tensor([0, 1, 2, 0] * 2))
+    model.train()
+    first = model.hyperplanes.detach().clone()
+    model.training_step(batch(8), target_of(8), step, lambda x: x.backward())
+    assert torch.equal(model.hyperplanes, first)  # nothing has learnt yet
+    expected = pull_together(first, model.architecture.pull)
     loss = model.training_step(batch(8), target_of(8), step, lambda x: x.backward())
     assert torch.equal(model.hyperplanes, expected)
     assert not loss.requires_grad

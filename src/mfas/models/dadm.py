@@ -90,11 +90,16 @@ class OwnNorms(nn.Module):
 
 @register("dadm")
 class Dadm(FasModel):
-    """Three streams through one frozen trunk; couples of streams mask each other, each stream has its adapters."""
+    """Three streams through one frozen trunk; couples of streams mask each other, each stream has its adapters.
+
+    Buffer ``learnt`` bool ``[E]``: which hyperplanes a site has trained. With fewer sites the others are still random,
+    and stay out of the score and of the pull.
+    """
 
     Architecture = DadmArchitecture
     architecture: DadmArchitecture
     batch_pairs: ClassVar[bool] = True
+    learnt: Tensor
 
     def __init__(self, spec: Preprocess, architecture: DadmArchitecture) -> None:
         super().__init__(spec, architecture)
@@ -113,6 +118,7 @@ class Dadm(FasModel):
         self.norms = nn.ModuleDict({m.value: OwnNorms(last, self.trunks.vit.norm) for m in MODALITIES})
         self.hyperplanes = nn.Parameter(torch.empty(a.hyperplanes, len(MODALITIES) * dim))
         nn.init.trunc_normal_(self.hyperplanes, std=0.02)
+        self.register_buffer("learnt", torch.zeros(a.hyperplanes, dtype=torch.bool))
 
     def frozen_modules(self) -> list[nn.Module]:
         """See `FasModel.frozen_modules`."""
@@ -123,11 +129,11 @@ class Dadm(FasModel):
         return self.trunks.lower(batch)
 
     def upper(self, maps: Maps, present: Tensor) -> ModelOutput:
-        """See `FasModel.upper`; the mean of the hyperplanes decides."""
+        """See `FasModel.upper`; the mean of the hyperplanes that have learnt decides."""
         features = self.trunks.features(maps, present)
-        return without_complements(
-            self._fuse(maps, present).logits.mean(dim=1), self.trunks.logits(features, present), features, present
-        )
+        counted = (self.learnt | ~self.learnt.any()).to(self.hyperplanes.dtype)
+        logit = self._fuse(maps, present).logits @ (counted / counted.sum())
+        return without_complements(logit, self.trunks.logits(features, present), features, present)
 
     def heads(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
         """See `FasModel.heads`."""
@@ -139,8 +145,9 @@ class Dadm(FasModel):
 
     def training_step(self, batch: Batch, target: Tensor, step: LossStep, backward: Callable[[Tensor], None]) -> Tensor:
         """The hyperplanes are pulled together before the batch, which is after the optimiser's previous step."""
-        with torch.no_grad():
-            self.hyperplanes.copy_(pull_together(self.hyperplanes, self.architecture.pull))
+        if bool(self.learnt.any()):
+            with torch.no_grad():
+                self.hyperplanes[self.learnt] = pull_together(self.hyperplanes[self.learnt], self.architecture.pull)
         return super().training_step(batch, target, step, backward)
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
@@ -151,11 +158,21 @@ class Dadm(FasModel):
         own = self.trunks.logits(self.trunks.features(maps, batch.present), batch.present)
         loss = head_loss(own, batch.present, goal, step)
         loss = loss - a.weight_information * _information(fused, kept)
+        if self.training:
+            self._remember(step)
         if step.sites is None:
             return loss + bce(fused.logits, goal[:, None].expand_as(fused.logits))
         plane = (step.sites % a.hyperplanes)[:, None]
         loss = loss + bce(fused.logits.gather(1, plane).squeeze(1), goal)
         return loss + a.weight_angle * angle_margin(fused.features, kept, target > 0.5, step.sites)
+
+    @torch.no_grad()
+    def _remember(self, step: LossStep) -> None:
+        """Which hyperplanes the batch of all processes trains: those of its sites; without sites, all."""
+        counts = torch.ones_like(self.learnt, dtype=torch.float32)
+        if step.sites is not None:
+            counts = torch.bincount(step.sites % len(self.learnt), minlength=len(self.learnt)).float()
+        self.learnt |= step.shard.mean(counts) > 0
 
     def _fuse(self, maps: Maps, present: Tensor) -> _Fused:
         count, blocks = present.shape[0], self.trunks.blocks()
