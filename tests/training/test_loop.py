@@ -7,6 +7,7 @@ import math
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from mfas.errors import InputError, StateError
 from mfas.models.contract import FasModel, LossStep
 from mfas.training.checkpoint import Checkpoints
 from mfas.training.loop import EpochRecord, LoopConfig, fit
+from mfas.training.validation import PatternScores, validation_loss
 from toys import batch, tiny_model
 
 CONFIG = LoopConfig(epochs=4)
@@ -124,6 +126,18 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_epoch(tmp_path: 
     assert kept is not None
     assert len(kept[1]["history"]) == 1
     assert all(bool(x.isfinite().all()) for name, x in kept[0].items() if name.startswith("model."))
+
+
+def test_a_validation_score_that_is_no_number_stops_like_a_loss(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, {})
+    checkpoints.open(resume=False)
+    found = PatternScores("", np.arange(2), np.array([0.5, math.nan]), np.full((2, 3), 0.5))
+    losses = iter([0.5, validation_loss({"": found}, np.array([True, False]))])
+    with pytest.raises(InputError, match=r"epoch 1: .* validation loss, got nan; the checkpoint after epoch 0"):
+        fit(tiny_model(), ToyEpochs(), CONFIG, 5, lambda _: next(losses), checkpoints=checkpoints)
+    kept = checkpoints.load()
+    assert kept is not None
+    assert len(kept[1]["history"]) == 1
 
 
 def test_another_training_is_thrown_away_where_nobody_asked_to_keep_it(tmp_path: Path) -> None:

@@ -76,9 +76,12 @@ class Checkpoints:
         """Write down the batch that gave ``loss``; returns what a sentence can say of it."""
         found = {"epoch": epoch, "step": step, "loss": str(loss), "captures": list(captures)}
         write_json(self.folder / DIVERGED_FILE, found)
+        return f"all of them in {self.folder / DIVERGED_FILE}; {self.kept()}"
+
+    def kept(self) -> str:
+        """What a sentence can say of the last good epoch."""
         good = self._record()["epochs"] if self.unfinished else 0
-        kept = f"the checkpoint after epoch {good - 1} is kept" if good else "there is no checkpoint yet"
-        return f"all of them in {self.folder / DIVERGED_FILE}; {kept}"
+        return f"the checkpoint after epoch {good - 1} is kept" if good else "there is no checkpoint yet"
 
     def finish(self) -> None:
         """Remove them: the training has its result."""

@@ -53,12 +53,14 @@ def score_patterns(
 def validation_loss(scores: dict[str, PatternScores], bona_fide: NDArray[np.bool_]) -> float:
     """Mean over patterns of the cross-entropy of the fused score: what early stopping watches.
 
-    Patterns that leave no capture anything (a sensor the data do not have) are left out.
+    Patterns that leave no capture anything (a sensor the data do not have) are left out. NaN where a score is.
     """
     losses = []
     for pattern in scores.values():
         if not len(pattern.rows):
             continue
+        if np.isnan(pattern.score).any():
+            return float("nan")
         target = torch.from_numpy(bona_fide[pattern.rows].astype(np.float64))
         clipped = torch.from_numpy(pattern.score).clamp(1e-6, 1 - 1e-6)
         losses.append(float(binary_cross_entropy(clipped, target)))
