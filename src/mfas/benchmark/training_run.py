@@ -43,6 +43,7 @@ class TrainConfig(Config):
     preprocess: Preprocess = Preprocess()
     loop: LoopConfig = LoopConfig()
     batch_size: int = Field(48, ge=2)
+    epoch_captures: int = Field(0, ge=0, description="captures an epoch shows; 0 = as many as there are")
     augment: AugmentConfig = AugmentConfig()
     balance: float = Field(0.5, ge=0, le=1, description="0 = groups as in the data, 1 = all (site, species) alike")
     gate: GateSettings = Field(GateSettings(), description="evidence gate whose reliability is measured for the card")
@@ -131,7 +132,7 @@ class TrainingEpochs:
         self._sites = np.unique(sites, return_inverse=True)[1]
         self._weights = balanced_weights(self._bona_fide, sites, part.column("species").astype(str), config.balance)
         self._augment = Augment(config.preprocess, config.seed, config.augment)
-        self.steps = max(1, len(data) // self._whole)
+        self.steps = max(1, (config.epoch_captures or len(data)) // self._whole)
 
     def __call__(self, epoch: int) -> Iterator[Labelled]:
         """See `mfas.training.loop.Epochs`."""

@@ -148,7 +148,9 @@ class _Run:
             value = self.ranks.from_first(validate(self.average) if self.ranks.rank == 0 else None)
         if value is not None and not math.isfinite(value):
             kept = f"; {self.checkpoints.kept()}" if self.checkpoints is not None else ""
-            raise InputError(f"training diverged in epoch {epoch}: expected a finite validation loss, got {value}{kept}")
+            raise InputError(
+                f"training diverged in epoch {epoch}: expected a finite validation loss, got {value}{kept}"
+            )
         self.history.append(EpochRecord(epoch, losses / max(1, seen), value, seen))
         if value is None or value <= self.best_value:
             self.best, self.best_epoch = deepcopy(self.average), epoch
