@@ -194,16 +194,16 @@ class _Run:
 
     def _keep(self, checkpoints: Checkpoints) -> None:
         """The state after an epoch; the generators of all processes go along."""
-        chance = self.ranks.gather(torch.get_rng_state())
+        tensors = {"random": self.ranks.gather(torch.get_rng_state())}
+        if self.ranks.fabric.device.type == "cuda":
+            tensors["random_device"] = self.ranks.gather(torch.cuda.get_rng_state(self.ranks.fabric.device))
         if self.ranks.rank:
             return
-        tensors = {"random": chance, "generator": self._generator.get_state(), "data": self._epochs.random_state()}
+        tensors |= {"generator": self._generator.get_state(), "data": self._epochs.random_state()}
         for part, module in (("model", self.model), ("average", self.average), ("best", self.best)):
             tensors |= {f"{part}.{name}": tensor.clone() for name, tensor in module.state_dict().items()}
         for index, state in self._adamw.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
-        if self.ranks.fabric.device.type == "cuda":
-            tensors["random_device"] = torch.cuda.get_rng_state(self.ranks.fabric.device)
         facts = {
             "best_value": self.best_value if math.isfinite(self.best_value) else None,
             "best_epoch": self.best_epoch,
@@ -229,7 +229,7 @@ class _Run:
         self._epochs.set_random_state(tensors["data"])
         torch.set_rng_state(tensors["random"][self.ranks.rank])
         if "random_device" in tensors:
-            torch.cuda.set_rng_state(tensors["random_device"], self.ranks.fabric.device)
+            torch.cuda.set_rng_state(tensors["random_device"][self.ranks.rank], self.ranks.fabric.device)
         self.ranks.fabric.strategy.precision.load_state_dict(facts["precision"])
         self.best_value = math.inf if facts["best_value"] is None else facts["best_value"]
         self.best_epoch = facts["best_epoch"]

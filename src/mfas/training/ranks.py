@@ -81,11 +81,12 @@ class Ranks:
         return value if self.world == 1 else self.fabric.broadcast(value)
 
     def gather(self, values: Tensor) -> Tensor:
-        """``[world, ...]``: the tensor of every process."""
+        """``[world, ...]`` on the CPU: the tensor of every process."""
         if self.world == 1:
             return values[None]
-        out: Tensor = self.fabric.all_gather(values)
-        return out
+        # between GPUs only what lies on them can be exchanged
+        out: Tensor = self.fabric.all_gather(self.fabric.to_device(values))
+        return out.cpu()
 
     def close(self) -> None:
         """Wait until every process has come here."""
