@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from mfas._files import atomic_path, make_folder, sha256, write_json
 from mfas.benchmark.sources import read_sources
-from mfas.benchmark.training_run import TrainConfig, TrainingEpochs, bona_fide_rows, chunks, load_split
+from mfas.benchmark.training_run import TrainConfig, TrainingEpochs, bona_fide_rows, chunks, identity, load_split
 from mfas.config import environment
 from mfas.models.contract import FasModel
 from mfas.models.vit_pretraining import VitPretraining, VitPretrainingArchitecture
@@ -52,8 +52,8 @@ def pretrain(config: PretrainConfig, *, resume: bool = False) -> dict[str, Any]:
         config.preprocess, VitPretrainingArchitecture(vit=config.vit, weight_cross=config.weight_cross)
     )
     make_folder(config.out)
-    checkpoints = Checkpoints(config.out, {"config": config.model_dump(mode="json", exclude={"out"})})
     ranks, truth = Ranks(config.loop.accelerator, config.loop.precision), bona_fide_rows(validation_set)
+    checkpoints = Checkpoints(config.out, identity(config, ranks))
     if ranks.rank == 0:
         checkpoints.open(resume)
     ranks.fabric.barrier()

@@ -6,11 +6,14 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mfas._files import read_json
 from mfas.core import MODALITIES
+from mfas.data.manifest import read_manifest, write_manifest
+from mfas.errors import InputError
 from mfas.models.contract import LossStep
 from mfas.models.vit_pretraining import VitPretraining, VitPretrainingArchitecture
 from mfas.models.vit_shared import SharedVit, VitOptions
@@ -58,3 +61,26 @@ def test_the_script_writes_weights_that_a_frozen_trunk_takes(
     assert not any(p.requires_grad for p in trunk.parameters())
     assert len(written["history"]) == 2
     assert not (tmp_path / "unfinished").exists()
+
+
+class Stopped(Exception):
+    """As a kill after an epoch."""
+
+
+def test_a_pretraining_goes_on_with_the_same_captures_only(lesson: Path, tmp_path: Path) -> None:
+    def stop(record: object) -> None:
+        raise Stopped
+
+    script = runpy.run_path(str(SCRIPT))
+    pretrain = script["pretrain"]
+    pretrain.__globals__["_say"] = stop
+    copy = tmp_path / "copy.parquet"
+    rows = read_manifest(lesson)
+    write_manifest(rows, copy)
+    settings = {"vit": TINY_VIT, "preprocess": {"size": 32}, "batch_size": 8, "loop": {"epochs": 2}, "threads": 1}
+    config = script["PretrainConfig"].model_validate({**settings, "manifest": [copy], "out": tmp_path / "vit"})
+    with pytest.raises(Stopped):
+        pretrain(config)
+    write_manifest(rows.take(np.arange(len(rows) - 1)), copy)
+    with pytest.raises(InputError, match="another model, manifest or configuration"):
+        pretrain(config, resume=True)

@@ -93,6 +93,8 @@ def test_weights_that_do_not_fit_are_refused_in_one_sentence(tmp_path: Path) -> 
         SharedVit(SPEC, TINY.model_copy(update={"weights": file}))
     with pytest.raises(ValidationError, match="multiple of heads"):
         VitOptions(dim=100, heads=3)
+    with pytest.raises(ValidationError, match="at least two patches"):
+        VitOptions(image_size=8, patch=8)
 
 
 class _Nested(Config):

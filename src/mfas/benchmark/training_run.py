@@ -72,7 +72,7 @@ def train(
     validation_set = load_split(manifest, "validation", config)
     make_folder(config.out)
     ranks = Ranks(config.loop.accelerator, config.loop.precision)
-    checkpoints = Checkpoints(config.out, _identity(config, ranks))
+    checkpoints = Checkpoints(config.out, identity(config, ranks))
     if ranks.rank == 0:
         checkpoints.open(resume)
     ranks.fabric.barrier()
@@ -154,7 +154,7 @@ class TrainingEpochs:
         self._augment.generator.set_state(state)
 
 
-def _identity(config: TrainConfig, ranks: Ranks) -> dict[str, Any]:
+def identity(config: TrainConfig, ranks: Ranks) -> dict[str, Any]:
     """What a training that goes on must share with the one that was stopped."""
     return {
         "config": config.model_dump(mode="json", exclude={"out"}),

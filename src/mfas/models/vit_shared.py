@@ -45,6 +45,8 @@ class VitOptions(Config):
             raise ValueError(f"expected image_size as a multiple of patch {self.patch}, got {self.image_size}")
         if self.dim % self.heads:
             raise ValueError(f"expected dim as a multiple of heads {self.heads}, got {self.dim}")
+        if self.image_size < 2 * self.patch:
+            raise ValueError(f"expected an image of at least two patches of {self.patch}, got {self.image_size} pixels")
         return self
 
 
