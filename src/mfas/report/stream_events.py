@@ -69,7 +69,8 @@ def _less(value: float | None, before: float | None) -> bool:
 def _driver(before: Mapping[str, Any], after: Mapping[str, Any], strengths: Mapping[str, float]) -> str:
     """The signal whose rise lowered the weight most."""
     old, new = before.get("signals") or {}, after.get("signals") or {}
-    rise = {name: strengths.get(name, 1.0) * (new[name] - old.get(name, 0.0)) for name in new}
+    heard = [name for name in new if name in strengths] or list(new)  # others are reported and move nothing
+    rise = {name: strengths.get(name, 1.0) * (new[name] - old.get(name, 0.0)) for name in heard}
     if not rise or max(rise.values()) <= 0:
         return ""
     name = max(rise, key=lambda key: rise[key])
