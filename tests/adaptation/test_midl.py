@@ -86,11 +86,18 @@ def test_the_first_loss_is_mutual_information_alone_and_it_falls() -> None:
     adapter = registry.create("midl", trained(steps=8), card(), {"learning_rate": 1e-2, "patterns": 6})
     some = batch(20, seed=3)
     some.images[Modality.IR].neg_()
+    source = adapter.predict(some).score.tolist()
     _, first = adapter.step(some)
     assert first.signals["source_divergence"] == pytest.approx(0, abs=1e-6)
     assert first.loss == pytest.approx(0.5 * first.signals["mutual_information"], abs=1e-6)
     assert first.signals["mutual_information"] > 0.02
     for _ in range(10):
+        now = adapter.predict(some).score.tolist()
         _, last = adapter.step(some)
     assert last.signals["mutual_information"] < 0.8 * first.signals["mutual_information"]
-    assert last.signals["source_divergence"] > 0
+    there, back = (
+        sum(p * log(p / q) + (1 - p) * log((1 - p) / (1 - q)) for p, q in zip(*pair, strict=True)) / 20
+        for pair in ((source, now), (now, source))
+    )
+    assert last.signals["source_divergence"] == pytest.approx(there, rel=1e-3)
+    assert abs(there - back) > 1e-2 * there, "the direction must matter"

@@ -92,6 +92,22 @@ def test_one_class_teaches_nothing_as_released_and_something_when_told_so() -> N
     assert eager.step(one_class)[1].updated
 
 
+def test_banks_teach_the_class_they_were_filled_for() -> None:
+    """What is in a bank scored above 0.8 for its class: at most -ln 0.8 a modality, and at least -ln 0.2 if swapped."""
+    alone = {"weight_label": 0.0, "weight_contrast": 0.0}
+    _, report = registry.create("ta3_fas", trained(), card(), alone).step(batch(12, seed=1))
+    assert report.loss is not None
+    assert 0 < report.loss < -3 * np.log(0.8)
+
+
+def test_the_contrast_is_lowered_not_raised() -> None:
+    """InfoNCE is positive, and so is its share of the loss."""
+    alone = {"weight_label": 0.0, "weight_bank": 0.0}
+    _, report = registry.create("ta3_fas", trained(), card(), alone).step(batch(12, seed=1))
+    assert report.loss is not None
+    assert report.loss > 0
+
+
 def test_the_score_is_the_mean_of_the_observed_heads_or_the_models_own() -> None:
     some = batch(7, present=every_pattern())
     model = trained(steps=4)
