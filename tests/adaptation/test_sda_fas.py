@@ -6,9 +6,11 @@ from math import cos, exp, log
 
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from mfas.adaptation import registry
 from mfas.adaptation.pool import CapturePool, MapPool
+from mfas.adaptation.sda_fas import SdaFas, SdaFasSettings, _Teacher
 from mfas.adaptation.sda_terms import contrast, destroyed, prototypes, self_distillation
 from mfas.core import MODALITIES
 from toys import SPEC, batch, card, restyled, right_by_head, tiny_model, trained
@@ -73,3 +75,31 @@ def test_labels_below_the_confidence_teach_nothing() -> None:
     report = adapter.fit([batch(16)])
     assert report.signals["source_labelled"] == 0
     assert report.drift == 0
+
+
+def test_source_labels_give_way_to_those_of_the_model_by_hand() -> None:
+    """(4) without its last terms, a quarter of the way: 0.75 of the source's label, 0.25 of the current model's."""
+    model, own = trained(steps=4), {"contrast_weight": 0.0, "teacher_weight": 0.0}
+    adapter = registry.create_offline("sda_fas", model, card(), own)
+    assert isinstance(adapter, SdaFas)
+    output = model(batch(3))
+    z = output.logit.double()
+    before, now = torch.tensor([0.99, 0.99, 0.6]), torch.tensor([0.01, 0.9, 0.99])
+    goals = [torch.zeros(3)] * 2
+    loss = adapter._loss(output, output, before, now, goals, {m: torch.ones(1) for m in MODALITIES}, 0.25)
+    source, current = softplus(-z[:2]).mean(), (softplus(z[0]) + softplus(-z[2])) / 2
+    assert float(loss) == pytest.approx(float(0.75 * source + 0.25 * current), rel=1e-5)
+
+
+def test_the_teacher_is_centred_and_sharpened_by_hand() -> None:
+    """(2): the centre moves first, a tenth of the way to the mean of both views."""
+    model = trained(steps=4)
+    teacher = _Teacher(model, dict(model.named_parameters()), SdaFasSettings())
+    some = batch(4)
+    with torch.no_grad():
+        maps = [model.lower(some), model.lower(batch(4, seed=9, target=torch.ones(4)))]
+        logits = [model.upper(each, some.present).logit for each in maps]
+    centre = 0.1 * torch.cat(logits).mean()
+    assert abs(float(centre)) > 1e-3
+    for goal, z in zip(teacher.goals(maps, some.present), logits, strict=True):
+        assert torch.allclose(goal, torch.sigmoid((z - centre) / 0.1), atol=1e-5)
