@@ -88,10 +88,10 @@ def test_the_three_images_are_cut_at_the_same_place() -> None:
     rgb[60:120, 100:160] = 255
     ir = np.full((100, 150), 10, np.uint16)
     ir[30:60, 50:80] = 1000
-    depth = np.full((100, 150), 1.5, np.float32)
-    depth[30:60, 50:80] = 1.0
+    depth = np.full((100, 150), 15_000, np.uint16)
+    depth[30:60, 50:80] = 10_000
     capture = Capture(
-        {Modality.RGB: rgb, Modality.DEPTH: depth, Modality.IR: ir}, Box(100, 60, 60, 60), (200, 300), False
+        {Modality.RGB: rgb, Modality.DEPTH: depth, Modality.IR: ir}, Box(100, 60, 60, 60), (200, 300), 0.0001
     )
     out = preprocess(capture, Preprocess(size=60, crop_scale=2.0))
     inside = out[Modality.RGB][0] > 0

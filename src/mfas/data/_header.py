@@ -77,13 +77,13 @@ def _png(data: bytes) -> Header:
 
 
 def _png_complete(data: bytes) -> bool:
-    at, end = 8, len(data)
+    at, end, view = 8, len(data), memoryview(data)  # slices of a view copy nothing
     while at + 12 <= end:
-        length = int.from_bytes(data[at : at + 4], "big")
+        length = int.from_bytes(view[at : at + 4], "big")
         stop = at + 8 + length
         if stop + 4 > end:
             return False
-        if zlib.crc32(data[at + 4 : stop]) != int.from_bytes(data[stop : stop + 4], "big"):
+        if zlib.crc32(view[at + 4 : stop]) != int.from_bytes(view[stop : stop + 4], "big"):
             return False
         if data[at + 4 : at + 8] == b"IEND":
             return True

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mfas.core import Modality
 from mfas.data.box import FULL, Box, parse_box
 from mfas.data.faces import find_face
-from mfas.data.images import METRIC, read_depth, read_header, read_ir, read_raw_depth, read_rgb
+from mfas.data.images import METRIC, check_distance, read_header, read_ir, read_raw_depth, read_rgb
 from mfas.data.manifest import Row
 from mfas.data.preprocess import Capture
 from mfas.errors import ImageError
@@ -27,8 +27,8 @@ class NoFace:
 
 
 def load_raw(row: Row, root: Path, *, yunet: Path | None = None) -> Capture | NoFace:
-    """As `load_capture`, but depth keeps its sensor values (uint8 or uint16, 0 = hole): for copying only."""
-    return _load(row, root, yunet, (), raw=True)
+    """As `load_capture`, but the unit of depth is not looked at: for copying only."""
+    return _load(row, root, yunet, (), check_unit=False)
 
 
 def load_capture(
@@ -39,43 +39,46 @@ def load_capture(
     A box in the row is used as it stands; otherwise the face is looked for in RGB, else in infrared. Raises
     `ImageError` for files that cannot be used.
     """
-    return _load(row, root, yunet, drop, raw=False)
+    return _load(row, root, yunet, drop, check_unit=True)
 
 
-def _load(row: Row, root: Path, yunet: Path | None, drop: Collection[Modality], *, raw: bool) -> Capture | NoFace:
+def _load(
+    row: Row, root: Path, yunet: Path | None, drop: Collection[Modality], *, check_unit: bool
+) -> Capture | NoFace:
     chosen = [m for m in row.modalities if m not in drop]
     if not chosen:
         return NoFace(row.capture_id, "no modality is left")
-    images: dict[Modality, NDArray[Any]] = {m: _decode(row, root, m, raw) for m in chosen}
-    relative = row.depth_kind != METRIC
+    images: dict[Modality, NDArray[Any]] = {m: _decode(row, root, m, check_unit) for m in chosen}
+    unit = row.depth_scale_m, row.depth_kind
     box = parse_box(row.box)
     if box == FULL:
-        return Capture(images, None, (0, 0), relative)
+        return Capture(images, None, (0, 0), *unit)
     if isinstance(box, Box):
         reference = _reference(row, root, images)
         if not box.meets(*reference):
             height, width = reference
             raise ImageError(f"capture {row.capture_id}: expected a box inside {width} x {height} pixels, got {box}")
-        return Capture(images, box, reference, relative)
+        return Capture(images, box, reference, *unit)
     for modality in (Modality.RGB, Modality.IR):
         if modality in images:
             shape = images[modality].shape
             found = find_face(images[modality], yunet)
             if found is None:
                 return NoFace(row.capture_id, f"no face found in {row.path(modality)}")
-            return Capture(images, found, (shape[0], shape[1]), relative)
+            return Capture(images, found, (shape[0], shape[1]), *unit)
     return NoFace(row.capture_id, "a face is not looked for in depth alone; give a box")
 
 
-def _decode(row: Row, root: Path, modality: Modality, raw: bool) -> NDArray[Any]:
+def _decode(row: Row, root: Path, modality: Modality, check_unit: bool) -> NDArray[Any]:
     path = root / row.path(modality)
     if modality is Modality.RGB:
         return read_rgb(path)
     if modality is Modality.IR:
         return read_ir(path)
-    if raw:
-        return read_raw_depth(path, row.depth_kind)
-    return read_depth(path, row.depth_scale_m, row.depth_kind)
+    raw = read_raw_depth(path, row.depth_kind)
+    if check_unit and row.depth_kind == METRIC:
+        check_distance(raw, row.depth_scale_m, str(path))
+    return raw
 
 
 def _reference(row: Row, root: Path, images: dict[Modality, NDArray[Any]]) -> tuple[int, int]:

@@ -5,6 +5,8 @@ Accepted: PNG (8 and 16 bit), JPEG and WebP, told by content and never by name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,10 @@ def read_depth(source: Source, scale_m: float = 0.001, kind: str = METRIC, name:
 
 
 def read_raw_depth(source: Source, kind: str = METRIC, name: str = "image") -> NDArray[Any]:
-    """Decode a depth image to its sensor values, uint16 (or uint8 of relative depth) ``[H, W]``, 0 = hole."""
+    """Decode a depth image to its sensor values, uint16 (or uint8 of relative depth) ``[H, W]``, 0 = hole.
+
+    `check_distance` and `scale_depth` make of it what `read_depth` returns.
+    """
     data, header, name = _open(source, name, expected="depth as a 16-bit PNG (H, W)")
     if kind == METRIC and (header.format != "PNG" or header.bits != 16 or header.channels != 1):
         raise ImageError(
@@ -88,10 +93,11 @@ def ir_from_array(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
         return image
     if image.shape[2] != 3:
         raise ImageError(f"{name}: expected infrared as uint8 or uint16 (H, W), got {image.dtype} {image.shape}")
-    spread = float(np.ptp(image.astype(np.float32), axis=2).mean()) / np.iinfo(image.dtype).max
-    if spread > _GREY_TOLERANCE:
+    planes: Sequence[NDArray[Any]] = cv2.split(image)
+    spread = cv2.subtract(reduce(cv2.max, planes), reduce(cv2.min, planes))
+    if cv2.mean(spread)[0] / np.iinfo(image.dtype).max > _GREY_TOLERANCE:
         raise ImageError(f"{name}: expected a grey infrared image, got a colour image")
-    return np.ascontiguousarray(image[..., 1])
+    return planes[1]
 
 
 def depth_from_array(
@@ -104,10 +110,16 @@ def depth_from_array(
     if raw.dtype not in allowed or raw.ndim != 2:
         want = " or ".join(np.dtype(t).name for t in allowed)
         raise ImageError(f"{name}: expected depth as {want} (H, W), got {raw.dtype} {raw.shape}")
+    if kind == METRIC:
+        check_distance(raw, scale_m, name)
+    return scale_depth(raw, scale_m, kind)
+
+
+def scale_depth(raw: NDArray[Any], scale_m: float, kind: str) -> NDArray[np.float32]:
+    """Sensor values, whole or a part of an image, to metres or [0, 1] and NaN, by `read_depth`'s rule; no check."""
     depth = raw.astype(np.float32)
     if kind == METRIC:
         depth *= np.float32(scale_m)
-        _check_distance(raw, scale_m, name)
     else:
         depth /= np.float32(np.iinfo(raw.dtype).max)
         if kind == NEAR_BRIGHT:
@@ -116,8 +128,11 @@ def depth_from_array(
     return depth
 
 
-def _check_distance(raw: NDArray[Any], scale_m: float, name: str) -> None:
-    """A robust look at the near end and the far end of what was measured, on a sample of the pixels."""
+def check_distance(raw: NDArray[Any], scale_m: float, name: str) -> None:
+    """Raise `ImageError` for metric depth in which no face can be, by a robust look at its near and its far end.
+
+    A sample of the pixels is looked at.
+    """
     if not scale_m > 0:
         raise ImageError(f"{name}: expected depth_scale_m above zero, got {scale_m:g}")
     step = max(1, min(raw.shape) // 64)

@@ -14,6 +14,7 @@ from mfas.card import Preprocess
 from mfas.core import Modality
 from mfas.data.box import Box
 from mfas.data.crops import crop_square, register
+from mfas.data.images import METRIC, scale_depth
 
 FACE_RELIEF_M = 0.05
 """Relief (5th to 95th percentile) of the middle third of a live face, to which relative depth is scaled."""
@@ -27,16 +28,17 @@ Planes = dict[Modality, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Decoded images of one instant: RGB uint8 ``[H, W, 3]``, depth float32 ``[H, W]`` with NaN holes, IR ``[H, W]``.
+    """Decoded images of one instant: RGB uint8 ``[H, W, 3]``, depth and infrared uint8 or uint16 ``[H, W]``.
 
     ``box`` is in pixels of ``reference`` (height, width; the RGB image's, were there one); None = images are crops.
-    ``relative_depth``: depth is unitless in [0, 1] instead of metres.
+    Depth is as the sensor gave it, 0 = hole; ``depth_scale_m`` and ``depth_kind`` are those of the manifest.
     """
 
     images: Images
     box: Box | None
     reference: tuple[int, int]
-    relative_depth: bool = False
+    depth_scale_m: float = 0.001
+    depth_kind: str = METRIC
 
 
 def preprocess(capture: Capture, spec: Preprocess) -> Planes:
@@ -48,7 +50,9 @@ def preprocess(capture: Capture, spec: Preprocess) -> Planes:
         if modality is Modality.RGB:
             planes[modality] = normalise_rgb(cut, spec)
         elif modality is Modality.DEPTH:
-            planes[modality] = normalise_depth(cut, spec, relative=capture.relative_depth)
+            # scaled after the crop: picking pixels first gives the same and touches fewer of them
+            depth = scale_depth(cut, capture.depth_scale_m, capture.depth_kind)
+            planes[modality] = normalise_depth(depth, spec, relative=capture.depth_kind != METRIC)
         else:
             planes[modality] = normalise_ir(cut, spec)
     return planes
