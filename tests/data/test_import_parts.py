@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from skimage import data as photos
 
 from commands import mfas, refusal
@@ -20,9 +21,10 @@ from mfas.data.importers._subjects import separate_subjects
 from mfas.data.importers._twins import by_modality
 from mfas.data.importers._videos import find_faces, video_frames
 from mfas.data.importers._wmca import wmca_name
-from mfas.data.importers.contract import Item, Where
+from mfas.data.importers.contract import Item, Skip, Where
 from mfas.data.importers.hq_wmca import HqWmca
-from mfas.data.importers.run import _once
+from mfas.data.importers.registry import importer_class
+from mfas.data.importers.run import ImportConfig, _once
 from mfas.data.manifest import read_manifest
 
 
@@ -152,9 +154,10 @@ def test_the_command_tells_what_it_skipped(tmp_path: Path) -> None:
     (folder / "2.png").write_bytes(b"no image")
     out = tmp_path / "out/m.csv"
     refused = refusal("data", "import", "folder", tmp_path / "mine", "--out", out)
-    assert "1; the first: test/live/anna/visit/2" in refused
+    assert "got 1 of 3 (33.3%); the first: test/live/anna/visit/2" in refused
     told = mfas("data", "import", "folder", tmp_path / "mine", "--out", out, "--set", "max_broken=0.5")
     assert "skipped: 1\nskipped_by_kind:\n  damaged: 1\n" in told.out
+    assert "images: -\n" in told.out
     assert read_manifest(out).counts("split") == {"test": 2}
     assert "casia_surf" in refusal("data", "import", "nothing", tmp_path, "--out", out)
     assert "no_key" in refusal("data", "import", "folder", tmp_path, "--out", out, "--set", "options.no_key=1")
@@ -168,3 +171,34 @@ def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "PROTOCOL-grandtest.csv").write_text("001_01_000_0_00,train\n")
     sentence = refusal("data", "import", "wmca", tmp_path, "--out", tmp_path / "m.parquet")
     assert sentence == "importing wmca needs the 'hdf5' extra: pip install 'mfas[hdf5]'"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("oulu_npu", "protocol=3_1", "3_1"),
+        ("oulu_npu", "protocol=2", "2"),
+        ("cefa", "protocol=4.1", "4.1"),
+        ("cefa", "protocol=4@1", "4@1"),
+        ("padisi", "fold=0", "0"),
+    ],
+)
+def test_names_that_look_like_numbers_can_be_set_on_the_command_line(name: str, given: str, value: str) -> None:
+    config = ImportConfig.resolve(None, [f"options.{given}"], {"name": name, "root": "sets", "out": "m.csv"})
+    options = importer_class(name).Options.model_validate(config.options)
+    assert getattr(options, given.partition("=")[0]) == value
+
+
+def test_a_protocol_that_is_not_there_is_refused_by_its_number() -> None:
+    with pytest.raises(ValidationError, match=r"expected one of 1\.1, .*got '3'"):
+        importer_class("cefa").Options.model_validate({"protocol": 3})
+
+
+def test_a_list_of_another_modality_is_not_taken_for_colour(tmp_path: Path) -> None:
+    for part in ("train", "dev", "test"):
+        folder = "depth" if part == "test" else "color"
+        (tmp_path / f"CASIA_SURF@p1_image_{part}.txt").write_text(f"Data/real_part/A/real.rssdk/{folder}/1.jpg 0\n")
+    importer = importer_class("casia_surf")
+    entries = list(importer(tmp_path, importer.Options()).scan())
+    assert [type(entry) for entry in entries] == [Item, Item, Skip]
+    assert "folder color or profile" in entries[2].reason

@@ -8,7 +8,7 @@ from pathlib import Path
 from mfas.core import Label, Modality
 from mfas.data.importers._frames import FrameRule
 from mfas.data.importers._lists import LIVE_IS_0, SPLIT_OF, label_of, read_fields
-from mfas.data.importers._twins import beside, clip_frames
+from mfas.data.importers._twins import beside, clip_frames, modality_of
 from mfas.data.importers.contract import Importer, Skip, Where
 
 _FOLDERS = ("", "protocol/", "protocols/")
@@ -34,6 +34,9 @@ def listed_frames(importer: Importer, pattern: str, rule: FrameRule) -> Iterator
             label = label_of(truth, LIVE_IS_0, where)
             if isinstance(label, Skip):
                 yield label
+                continue
+            if modality_of(cell if Path(cell).suffix else f"{cell}/") not in (Modality.RGB, None):
+                yield Skip(where, "line", f"expected a path of the folder color or profile, got '{cell[:120]}'")
                 continue
             target = _resolve(importer.root, cell)
             if target.suffix:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+import yaml
 
 from mfas.core import Label
 from mfas.data._manifest_rules import split_of
@@ -24,6 +26,17 @@ SPLIT_OF = {
     "eval": "test",
 }
 """What the sets call their parts, and what we do."""
+
+
+def as_name(value: object, names: Iterable[str]) -> object:
+    """The name that YAML took for a number (``4.1``, and ``3_1`` is 31 to it); anything else as it is.
+
+    >>> as_name(31, ("1", "3_1"))
+    '3_1'
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return next((name for name in names if yaml.safe_load(name) == value), str(value))
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -13,7 +13,7 @@ from mfas.data.importers._casia_lists import listed_frames
 from mfas.data.importers._cefa import CEFA_SPECIES, cefa_name, cefa_split, read_bordered
 from mfas.data.importers._depth import NearBright
 from mfas.data.importers._frames import FrameRule
-from mfas.data.importers._lists import LIVE_IS_1, label_of, read_fields
+from mfas.data.importers._lists import LIVE_IS_1, as_name, label_of, read_fields
 from mfas.data.importers._twins import clip_frames
 from mfas.data.importers.contract import Frame, Importer, Item, Skip, Where
 from mfas.data.importers.registry import register
@@ -40,6 +40,11 @@ class Cefa(Importer):
 
         protocol: str = ""
         frames: FrameRule = FrameRule()
+
+        @field_validator("protocol", mode="before")
+        @classmethod
+        def _text(cls, value: object) -> object:
+            return as_name(value, PROTOCOLS)
 
         @field_validator("protocol")
         @classmethod

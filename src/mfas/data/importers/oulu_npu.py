@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import field_validator
 
 from mfas.core import Label
-from mfas.data.importers._lists import read_lines
+from mfas.data.importers._lists import as_name, read_lines
 from mfas.data.importers._videos import VIDEOS, VideoImporter, VideoOptions
 from mfas.data.importers.contract import Item, Skip, Where
 from mfas.data.importers.registry import register
@@ -37,6 +37,11 @@ class OuluNpu(VideoImporter):
         """``protocol`` as above."""
 
         protocol: str = ""
+
+        @field_validator("protocol", mode="before")
+        @classmethod
+        def _text(cls, value: object) -> object:
+            return as_name(value, PROTOCOLS)
 
         @field_validator("protocol")
         @classmethod

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
+from pydantic import field_validator
+
 from mfas.core import Label
 from mfas.data.importers._depth import FarBright
-from mfas.data.importers._lists import SPLIT_OF, read_csv
+from mfas.data.importers._lists import SPLIT_OF, as_name, read_csv
 from mfas.data.importers._padisi import BONA_FIDE, PADISI_SPECIES, read_planes, trial_of
 from mfas.data.importers.contract import Frame, Importer, Item, Skip, Where
 from mfas.data.importers.registry import register
@@ -30,6 +32,11 @@ class Padisi(Importer):
         """``fold``: ``0``, ``1``, ``2``, or ``all_test``."""
 
         fold: Literal["0", "1", "2", "all_test"] = "0"
+
+        @field_validator("fold", mode="before")
+        @classmethod
+        def _text(cls, value: object) -> object:
+            return as_name(value, ("0", "1", "2"))
 
     def scan(self) -> Iterator[Item | Skip]:
         """One item per row of the partition."""

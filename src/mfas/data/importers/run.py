@@ -90,8 +90,13 @@ def import_set(config: ImportConfig, progress: Progress | None = None) -> dict[s
         "captures": len(manifest),
         "presentations": len(manifest.counts("presentation_id")),
         "subjects": len(manifest.subjects()),
-        "counts": {name: manifest.counts(name) for name in ("split", "label", "species")}
-        | {"modality": manifest.modality_counts()},
+        "counts": {
+            "split": manifest.counts("split"),
+            "label": {label or "not known": count for label, count in manifest.counts("label").items()},
+            "species": {species: count for species, count in manifest.counts("species").items() if species},
+            "modality": manifest.modality_counts(),
+        },
+        "images": str(config.image_folder) if config.image_folder.is_dir() else None,
         "skipped": len(skips),
         "skipped_by_kind": dict(sorted(Counter(skip.kind for skip in skips).items())),
         "skipped_table": str(config.skip_table) if skips else None,
@@ -132,8 +137,9 @@ def _check_share(config: ImportConfig, skips: list[Skip], total: int) -> None:
     _write_skips(config, skips)
     first = skips[0]
     raise InputError(
-        f"{config.root}: expected at most {config.max_broken:.1%} of {total} entries to be unusable (max_broken), got "
-        f"{len(skips)}; the first: {_place(first.where)}: {first.reason}; all are in {config.skip_table}"
+        f"{config.root}: expected at most {config.max_broken:.1%} of the entries to be unusable, got {len(skips)} of "
+        f"{total} ({len(skips) / total:.1%}); the first: {_place(first.where)}: {first.reason}; all are in "
+        f"{config.skip_table}; if the rest is what you want, raise max_broken"
     )
 
 
