@@ -16,7 +16,7 @@ from mfas.card import Card
 from mfas.core import MISSING_PATTERNS, MODALITIES, Label
 from mfas.errors import ConfigError
 from mfas.models.contract import FasModel, ModelOutput
-from toys import batch, card, tiny_model, trained
+from toys import Micro, batch, card, micro_batch, tiny_model, trained
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,27 @@ def test_without_seen_by_two_dissent_blocks_attacks_too() -> None:
     mask = output([[-2.0, 5.0, -2.0]], [[True, True, True]])
     assert bool(Gate(GateSettings(), card()).judge(mask).accept[0])
     assert not bool(Gate(GateSettings(seen_by_two=None), card()).judge(mask).accept[0])
+
+
+def test_dissent_alone_blocks_a_bona_fide_label() -> None:
+    """However unsure the mean vote may be: a head at 0.12 dissents, one at 0.38 does not."""
+    gate = Gate(GateSettings(limits="fixed", max_entropy_fraction=1.0), card())
+    verdict = gate.judge(output([[5.0, 5.0, -2.0], [5.0, 5.0, -0.5]], [[True] * 3] * 2))
+    assert verdict.accept.tolist() == [False, True]
+    assert verdict.bona_fide.tolist() == [True, True]
+
+
+def test_the_loss_weight_is_the_length_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adam forgets a factor of the loss, so the weight must scale what it does."""
+    own = {"update_every": 1, "min_per_class": 1, "batch_per_class": 1, "anchor": 0.0, "radius": None}
+    drifts = []
+    for weight in (1.0, 0.25):
+        monkeypatch.setattr(AdaptiveWeight, "observe_loss", lambda *_, weight=weight: weight)
+        report = registry.create("mfas_danet", Micro(), card(), own).step(micro_batch(1.0, -1.0))[1]
+        assert report.updated
+        assert report.loss_weight == weight
+        drifts.append(report.drift)
+    assert drifts[1] == pytest.approx(0.25 * drifts[0], rel=1e-3)
 
 
 def test_gate_is_centred_on_each_heads_own_equal_error_point() -> None:
