@@ -154,7 +154,7 @@ def test_the_command_tells_what_it_skipped(tmp_path: Path) -> None:
     (folder / "2.png").write_bytes(b"no image")
     out = tmp_path / "out/m.csv"
     refused = refusal("data", "import", "folder", tmp_path / "mine", "--out", out)
-    assert "got 1 of 3 (33.3%); the first: test/live/anna/visit/2" in refused
+    assert "got 1 of 3 (1 damaged); the first: test/live/anna/visit/2" in refused
     told = mfas("data", "import", "folder", tmp_path / "mine", "--out", out, "--set", "max_broken=0.5")
     assert "skipped: 1\nskipped_by_kind:\n  damaged: 1\n" in told.out
     assert "images: -\n" in told.out

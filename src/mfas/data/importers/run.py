@@ -136,10 +136,11 @@ def _check_share(config: ImportConfig, skips: list[Skip], total: int) -> None:
         return
     _write_skips(config, skips)
     first = skips[0]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(skip.kind for skip in skips).most_common())
     raise InputError(
-        f"{config.root}: expected at most {config.max_broken:.1%} of the entries to be unusable, got {len(skips)} of "
-        f"{total} ({len(skips) / total:.1%}); the first: {_place(first.where)}: {first.reason}; all are in "
-        f"{config.skip_table}; if the rest is what you want, raise max_broken"
+        f"{config.root}: expected at most {config.max_broken:.1%} of the entries to be unusable (max_broken), got "
+        f"{len(skips)} of {total} ({kinds}); the first: {_place(first.where)}: {first.reason}; all are in "
+        f"{config.skip_table}"
     )
 
 
