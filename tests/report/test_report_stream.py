@@ -57,6 +57,9 @@ def test_a_fall_of_the_weight_names_the_signal_that_did_it():
     fall = found(data)["the loss weight fell from 0.90 to 0.30"]
     assert (fall.start, fall.end) == (50, 60)
     assert fall.why == "flip rate rose from 0.00 to 0.40"
+    signals = {"loss_jump": 0.5, "flip_rate": 0.4, "mean_uncertainty": 0.1, "correction": 9.0}
+    told = stream((5, 6, {"loss_weight": 0.3, "signals": signals}))
+    assert found(StreamData(told, strengths=data.strengths))[fall.what].why == fall.why, "moves no weight"
     even = StreamData(HOSTILE, strengths={"loss_jump": 4.0, "flip_rate": 2.0})
     assert found(even)["the loss weight fell from 0.90 to 0.30"].why.startswith("loss jump")
 
