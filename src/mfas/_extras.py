@@ -18,6 +18,16 @@ EXTRA_OF = {
     "onnx": "export",
     "onnxscript": "export",
     "h5py": "hdf5",
+    "alembic": "service",
+    "fastapi": "service",
+    "httpx": "service",
+    "itsdangerous": "service",
+    "prometheus_client": "service",
+    "psycopg": "service",
+    "python_multipart": "service",
+    "sqlalchemy": "service",
+    "starlette": "service",
+    "uvicorn": "service",
 }
 """Importable top-level module to the extra that brings it."""
 
