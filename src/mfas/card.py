@@ -18,6 +18,7 @@ from mfas.errors import ModelDirError
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
+INT8_FILE = "model.int8.onnx"
 
 
 class Preprocess(Config):
@@ -80,6 +81,37 @@ class GateEvidence(Config):
         return reached[-1] if reached else None
 
 
+class AdaptedFrom(Config):
+    """Where the weights of an adapted state come from.
+
+    ``source``, ``manifest``, ``delta``: SHA-256 of the source model's card, of the stream's manifest, and of
+    ``delta.safetensors``. ``sites`` of the stream; ``step`` batches seen, ``updates`` made.
+    """
+
+    source: str
+    method: str
+    missing: str
+    sites: tuple[str, ...]
+    manifest: str
+    delta: str
+    step: int = Field(ge=0)
+    updates: int = Field(ge=0)
+
+
+class Int8Loss(Config):
+    """What ``model.int8.onnx`` costs, over ``captures`` that it was not calibrated on, under each missing pattern.
+
+    ``flips``: share of decisions, in [0, 1], that differ from those of ``model.onnx`` at the card's thresholds;
+    ``largest_difference`` of a score. ``calibrated_on`` captures of ``manifest`` (SHA-256).
+    """
+
+    manifest: str
+    calibrated_on: int = Field(ge=1)
+    captures: int = Field(ge=1)
+    flips: dict[str, float]
+    largest_difference: float
+
+
 class Card(Config):
     """What a set of weights is and how to use it.
 
@@ -87,7 +119,8 @@ class Card(Config):
     (``""`` = nothing missing); a presentation is accepted as bona fide when its score is at least the threshold.
     `gate` holds the heads' equal-error points as logits, `evidence` what the gate did on source validation (None in
     cards written before it was measured). `files` maps each file of the model directory to its SHA-256. `notice` is a
-    sentence that goes with every answer of the model, empty for most.
+    sentence that goes with every answer of the model, empty for most. `adapted` stands in the card of an exported
+    adapted state, `int8` where there is a quantised graph.
     """
 
     format: Literal[1] = 1
@@ -104,6 +137,8 @@ class Card(Config):
     seed: int = 0
     licence: str = "unspecified"
     notice: str = ""
+    adapted: AdaptedFrom | None = None
+    int8: Int8Loss | None = None
     files: dict[str, str] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
 

@@ -241,6 +241,10 @@ def predict(
 def export(
     model: ModelDir = None,
     out: Out = None,
+    delta: Annotated[Path | None, typer.Option("--delta", help="Folder of a state adapted from --model.")] = None,
+    int8: Annotated[
+        Path | None, typer.Option("--int8", help="Manifest to calibrate a second graph in eight bits on.")
+    ] = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     json: AsJson = False,
@@ -250,7 +254,8 @@ def export(
         from mfas.benchmark.export_run import ExportConfig
         from mfas.benchmark.export_run import export as run
 
-        show(run(ExportConfig.resolve(config, overrides or (), {"model": model, "out": out})), json)
+        given = {"model": model, "out": out, "delta": delta, "int8": int8}
+        show(run(ExportConfig.resolve(config, overrides or (), given)), json)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from mfas.benchmark.bench_cell import Workbench, run_cell
 from mfas.benchmark.bench_cells import Cell, Grid
 from mfas.benchmark.bench_checks import check
 from mfas.benchmark.bench_config import BenchConfig
+from mfas.card import Preprocess
 from mfas.data.manifest import write_manifest
 from mfas.data.scores import read_scores
 from mfas.errors import ScoreError
@@ -151,6 +152,16 @@ def test_the_probe_of_a_method_with_an_answer_of_its_own_is_scored_even_if_nothi
         expected = torch.sigmoid(mean_of_heads(model(probe.tensors.batch(rows))).logit).numpy()
     found = read_scores(tmp_path / "waiting" / "probe.parquet").column("score")
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_thinned_probe_keeps_whole_presentations_and_the_stream(bench: Path, given: dict[str, Any]) -> None:
+    paths = {"a": Grid(BenchConfig(**given)).config.manifest_of("a")}
+    whole, thin = (Captures(paths, "a", ("a",), Preprocess(size=32), most) for most in (0, 9))
+    assert 0 < len(thin.probe.rows) <= 9 < len(whole.probe.rows)
+    assert len(thin.stream.rows) == len(whole.stream.rows)
+    names = whole.manifest.column("presentation_id")[whole.probe.rows]
+    kept = thin.manifest.column("presentation_id")[thin.probe.rows]
+    assert len(kept) == np.isin(names, kept).sum()
 
 
 @pytest.mark.parametrize(

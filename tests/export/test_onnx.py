@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -12,8 +15,8 @@ from mfas._files import sha256
 from mfas.card import Card
 from mfas.core import MODALITIES, Modality
 from mfas.errors import InputError, ModelDirError
-from mfas.export.masked import OUTPUTS, MaskedModel
-from mfas.export.predictor import OnnxPredictor, stack
+from mfas.export.masked import MaskedModel
+from mfas.export.predictor import OUTPUTS, OnnxPredictor, stack
 from mfas.models import registry
 from mfas.models.contract import FasModel
 from mfas.models.store import load_model
@@ -37,23 +40,20 @@ def check_parity(model: FasModel, predictor: OnnxPredictor, count: int, spec_siz
         assert np.allclose(getattr(ours, name).numpy(), getattr(theirs, name), atol=1e-4, equal_nan=True), name
 
 
-@pytest.fixture(scope="module")
-def fusion(tmp_path_factory: pytest.TempPathFactory) -> tuple[FasModel, Path]:
-    """An untrained `late_fusion` and its exported directory."""
+@pytest.mark.parametrize("name", registry.names())
+def test_every_model_and_its_file_agree_or_it_says_why_it_has_none(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     from mfas.export.onnx_file import export_onnx
 
-    out = tmp_path_factory.mktemp("late_fusion")
-    model = tiny_model("late_fusion")
-    architecture = model.architecture.model_dump(mode="json")
-    done = export_onnx(model, Card(model="late_fusion", architecture=architecture, preprocess=SPEC), out)
-    assert done.difference < 1e-4
-    return model, out
-
-
-@pytest.mark.parametrize("count", [1, 7, 12])
-def test_late_fusion_and_its_file_agree(count: int, fusion: tuple[FasModel, Path]) -> None:
-    check_parity(fusion[0], OnnxPredictor(fusion[1]), count, SPEC.size)
+    model = tiny_model(name)
+    its_card = Card(model=name, architecture=model.architecture.model_dump(mode="json"), preprocess=SPEC)
+    if model.onnx_reason:
+        with pytest.raises(InputError, match=re.escape(model.onnx_reason)):
+            export_onnx(model, its_card, tmp_path)
+        return
+    export_onnx(model, its_card, tmp_path)
+    for count in (1, 7, 12):
+        check_parity(model, OnnxPredictor(tmp_path), count, SPEC.size)
 
 
 @pytest.mark.parametrize("name", [n for n in registry.names() if not registry.model_class(n).onnx_reason])
@@ -117,4 +117,41 @@ def test_a_directory_without_a_sound_graph_is_refused(model_dir: Path, exported:
     digest = {"model.onnx": sha256(tmp_path / "model.onnx")}
     Card.read(tmp_path, verify=False).model_copy(update={"files": digest}).write(tmp_path)
     with pytest.raises(ModelDirError, match="not a model onnxruntime can run"):
+        OnnxPredictor(tmp_path)
+
+
+def _with(directory: Path, file: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
+    """A model directory whose graph was changed, with the hash put right."""
+    graph = onnx.load(file)
+    change(graph)
+    onnx.save(graph, directory / "model.onnx")
+    card = Card.read(file.parent)
+    card.model_copy(update={"files": {"model.onnx": sha256(directory / "model.onnx")}}).write(directory)
+    return directory
+
+
+def test_a_graph_that_lacks_a_modality_is_refused_by_its_name(exported: Path, tmp_path: Path) -> None:
+    def rename(graph: onnx.ModelProto) -> None:
+        for node in graph.graph.node:
+            node.input[:] = ["infrared" if name == "ir" else name for name in node.input]
+        next(i for i in graph.graph.input if i.name == "ir").name = "infrared"
+
+    with pytest.raises(ModelDirError, match="expected input 'ir' in the graph"):
+        OnnxPredictor(_with(tmp_path, exported / "model.onnx", rename))
+
+
+def test_a_graph_of_another_operator_set_is_refused(exported: Path, tmp_path: Path) -> None:
+    def future(graph: onnx.ModelProto) -> None:
+        graph.opset_import[0].version = 99
+
+    with pytest.raises(ModelDirError, match="not a model onnxruntime can run"):
+        OnnxPredictor(_with(tmp_path, exported / "model.onnx", future))
+
+
+def test_a_card_of_another_size_is_refused(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes((exported / "model.onnx").read_bytes())
+    card = Card.read(exported)
+    other = card.model_copy(update={"preprocess": card.preprocess.model_copy(update={"size": 64})})
+    other.model_copy(update={"files": {"model.onnx": sha256(tmp_path / "model.onnx")}}).write(tmp_path)
+    with pytest.raises(ModelDirError, match=r"expected rgb as \[3, 64, 64\] by its card, got \[3, 48, 48\]"):
         OnnxPredictor(tmp_path)

@@ -90,7 +90,7 @@ def adapt(
     if run.cursor:
         load_state(adapter, run.folder, run.identity, prefix=run.prefix)
     _stream(config, adapter, card, manifest, run, progress)
-    save_state(adapter, config.out, run.identity)
+    save_state(adapter, config.out, run.identity | {"sites": sorted(set(manifest.column("site").tolist()))})
     write_resolved(config, config.out, "adapt", model_sha256=run.identity["model"])
     run.close()
     return _summary(config, adapter, run) | card.told()

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mfas.benchmark.bench_rows import PROBE, STREAM, SiteRows, restrict, stream_columns
+from mfas.benchmark.bench_rows import PROBE, STREAM, SiteRows, restrict, stream_columns, thin_probe
 from mfas.benchmark.sources import join_manifests
 from mfas.benchmark.stream import BlendEdit, NoiseEdit, StreamColumns, StreamItem
 from mfas.card import Preprocess
@@ -41,9 +41,14 @@ class Part:
 
 
 class Captures:
-    """Everything that streams over ``sites`` and their probe may show, decoded once."""
+    """Everything that streams over ``sites`` and their probe may show, decoded once.
 
-    def __init__(self, paths: Mapping[str, Path], target: str, sites: tuple[str, ...], spec: Preprocess) -> None:
+    ``most`` captures of each site's probe at most, as `thin_probe` chooses them; 0 = all.
+    """
+
+    def __init__(
+        self, paths: Mapping[str, Path], target: str, sites: tuple[str, ...], spec: Preprocess, most: int = 0
+    ) -> None:
         parts: list[Manifest] = []
         found: dict[str, tuple[list[SiteRows], list[NDArray[np.int64]]]] = {STREAM: ([], []), PROBE: ([], [])}
         start = 0
@@ -51,6 +56,8 @@ class Captures:
             manifest = read_manifest(paths[name], require_labels=True)
             rows = SiteRows.of_manifest(name, manifest)
             roles = rows.roles(target, sites)
+            if most:
+                roles = thin_probe(rows.presentation, roles, most)
             used = np.flatnonzero(roles != "")
             for role, (listed, places) in found.items():
                 listed.append(restrict(rows, roles == role))

@@ -64,7 +64,7 @@ class Workbench:
         spec = self.model(cell)[1].preprocess
         paths = {name: config.manifest_of(name) for name in sites}
         key = (cell.target, frozenset(sites), spec)
-        return self._keep("captures", key, 2, lambda: Captures(paths, cell.target, sites, spec))
+        return self._keep("captures", key, 2, lambda: Captures(paths, cell.target, sites, spec, config.probe))
 
     def maps(self, cell: Cell) -> StoredMaps:
         """Lower maps of these captures."""

@@ -106,6 +106,8 @@ class Grid:
         outside = outside_digests(self.config.method_of(cell.method))
         if outside:
             content["plugins"] = outside
+        if self.config.probe:  # so that cells kept before there was a choice stay good
+            content["probe"] = self.config.probe
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 

@@ -58,6 +58,7 @@ class BenchConfig(Config):
     plugins: tuple[Path, ...] = Field((), description="Python files that register methods")
     workers: int = Field(1, ge=1, le=64, description="processes, each with one thread")
     ray: str = Field("", description="empty = this machine's processes; local, auto, or the address of a cluster")
+    probe: int = Field(0, ge=0, description="captures of held-out people at most, whole presentations; 0 = all")
     draws: int = Field(2000, ge=100, le=100_000, description="of the bootstrap")
     cost_captures: int = Field(200, ge=0, description="captures to time each method on; 0 = not timed")
 

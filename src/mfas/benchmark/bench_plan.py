@@ -121,7 +121,9 @@ def _seconds(
     streamed = seconds * recipe.captures * recipe.passes
     if measured:  # whole cells were timed, probe included
         return streamed
-    return streamed + plain[cell.model] * PROBE_SHARE * counts[cell.target] * (1 + recipe.checkpoints)
+    held_out = PROBE_SHARE * counts[cell.target]
+    probe = min(held_out, grid.config.probe or held_out)
+    return streamed + plain[cell.model] * probe * (1 + recipe.checkpoints)
 
 
 def _rates(grid: Grid, cells: Iterable[Cell], plain: Mapping[str, float]) -> dict[tuple[str, str], tuple[float, bool]]:

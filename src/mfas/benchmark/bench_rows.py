@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -66,6 +67,16 @@ class SiteRows:
         if own == (target in sites):
             out[np.isin(self.split, probe)] = PROBE
         return out
+
+
+def thin_probe(presentation: NDArray[np.str_], roles: NDArray[np.str_], most: int) -> NDArray[np.str_]:
+    """``roles`` with the probe cut to about ``most`` captures: whole presentations, chosen by a hash of their names."""
+    names, counts = np.unique(presentation[roles == PROBE], return_counts=True)
+    order = np.argsort([hashlib.sha256(str(name).encode()).hexdigest() for name in names])
+    kept = names[order][np.cumsum(counts[order]) <= most]
+    out = roles.copy()
+    out[(roles == PROBE) & ~np.isin(presentation, kept)] = UNUSED
+    return out
 
 
 def stream_columns(

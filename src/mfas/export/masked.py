@@ -14,12 +14,10 @@ from torch import Tensor, nn
 
 from mfas.core import MODALITIES, Batch, CaptureIds, Modality
 from mfas.errors import InputError
+from mfas.export.predictor import OUTPUTS
 from mfas.models.contract import FasModel, Maps, to_prediction
 from mfas.models.trunks import ModalityTrunks
 from mfas.models.vit_trunks import VitTrunks
-
-OUTPUTS = ("score", "modality_scores", "uncertainty", "reliability", "substituted", "enhanced")
-"""What the graph returns, in this order; see `mfas.core.Prediction`."""
 
 
 class MaskedTrunks(ModalityTrunks):
@@ -31,12 +29,11 @@ class MaskedTrunks(ModalityTrunks):
         self.feature_dim, self.lower_channels = trunks.feature_dim, trunks.lower_channels
 
     def lower(self, batch: Batch) -> dict[Modality, Tensor]:
-        """See `ModalityTrunks.lower`; absent images are replaced by zeros before they are looked at."""
+        """See `ModalityTrunks.lower`; what came of absent images is replaced by zeros."""
         out: dict[Modality, Tensor] = {}
         for column, modality in enumerate(MODALITIES):
             rows = batch.present[:, column]
-            images = _kept(batch.images[modality], rows)
-            out[modality] = _kept(self.encoder(modality).lower(images), rows)
+            out[modality] = _kept(self.encoder(modality).lower(batch.images[modality]), rows)
         return out
 
     def features(self, maps: Maps, present: Tensor) -> dict[Modality, Tensor]:
@@ -57,11 +54,11 @@ class MaskedVitTrunks(VitTrunks):
         self.depth, self.grid, self.feature_dim = trunks.depth, trunks.grid, trunks.feature_dim
 
     def lower(self, batch: Batch) -> dict[Modality, Tensor]:
-        """See `VitTrunks.lower`; absent images are replaced by zeros before they are looked at."""
+        """See `VitTrunks.lower`; what came of absent images is replaced by zeros."""
         out: dict[Modality, Tensor] = {}
         for column, modality in enumerate(MODALITIES):
             rows = batch.present[:, column]
-            out[modality] = _kept(self.read(_kept(batch.images[modality], rows), modality), rows)
+            out[modality] = _kept(self.read(batch.images[modality], modality), rows)
         return out
 
 

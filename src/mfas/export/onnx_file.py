@@ -16,14 +16,15 @@ from mfas._files import atomic_path, make_folder, sha256
 from mfas.card import ONNX_FILE, Card
 from mfas.core import MODALITIES, Batch, CaptureIds, Modality
 from mfas.errors import InputError
-from mfas.export.masked import OUTPUTS, MaskedModel
-from mfas.export.predictor import OnnxPredictor
+from mfas.export.masked import MaskedModel
+from mfas.export.predictor import INPUTS, OUTPUTS, OnnxPredictor
 from mfas.models.contract import FasModel
 
 TOLERANCE = 1e-4
 """Largest difference of any output between the model and its file."""
 
-OPSET = 18
+OPSETS = (18, 19, 20, 21)
+"""ONNX operator sets that a graph can be written in; the first unless another is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,20 @@ class Exported:
     difference: float
 
 
-def export_onnx(model: FasModel, card: Card, out: Path) -> Exported:
+def export_onnx(model: FasModel, card: Card, out: Path, opset: int = OPSETS[0]) -> Exported:
     """Write ``OUT/model.onnx`` and ``OUT/card.json``, then compare both on every pattern of modalities.
 
     The graph takes ``rgb``, ``depth``, ``ir`` float32 ``[B, C, S, S]`` and ``present`` bool ``[B, 3]``, any B. Files of
-    the card that lie in ``out`` stay listed. Raises `InputError` for a model that has no such graph, or one whose file
-    differs by more than `TOLERANCE`.
+    the card that lie in ``out`` stay listed. Raises `InputError` for a model that has no such graph, for an ``opset``
+    that is not in `OPSETS`, and for a file that differs by more than `TOLERANCE`.
     """
+    if opset not in OPSETS:
+        raise InputError(f"expected opset out of {', '.join(map(str, OPSETS))}, got {opset}")
     make_folder(out)
     graph = MaskedModel(model)
     example = _example(card, torch.ones(2, len(MODALITIES), dtype=torch.bool), seed=0)
     with atomic_path(out / ONNX_FILE) as temporary:
-        _write(graph, (*example.images.values(), example.present), temporary)
+        _write(graph, (*example.images.values(), example.present), temporary, opset)
     kept = {name: digest for name, digest in card.files.items() if _lies_in(out, name, digest)}
     written = card.model_copy(update={"files": {**kept, ONNX_FILE: sha256(out / ONNX_FILE)}})
     written.write(out)
@@ -91,8 +94,7 @@ def _example(card: Card, present: torch.Tensor, seed: int) -> Batch:
     return Batch(images, present, CaptureIds.anonymous(len(present)))
 
 
-def _write(graph: MaskedModel, example: tuple[Any, ...], path: Path) -> None:
-    names = [*(m.value for m in MODALITIES), "present"]
+def _write(graph: MaskedModel, example: tuple[Any, ...], path: Path, opset: int) -> None:
     count = torch.export.Dim("captures")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
@@ -101,10 +103,10 @@ def _write(graph: MaskedModel, example: tuple[Any, ...], path: Path) -> None:
             graph,
             example,
             dynamo=True,
-            opset_version=OPSET,
-            input_names=names,
+            opset_version=opset,
+            input_names=list(INPUTS),
             output_names=list(OUTPUTS),
-            dynamic_shapes={name: {0: count} for name in names},
+            dynamic_shapes={name: {0: count} for name in INPUTS},
             verbose=False,
         )
         assert program is not None

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mfas.card import ONNX_FILE, Card
+from mfas.card import INT8_FILE, ONNX_FILE, Card
 from mfas.core import MODALITIES, Modality
 from mfas.errors import InputError, ModelDirError
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+
+Precision = Literal["fp32", "int8"]
+INPUTS = (*(m.value for m in MODALITIES), "present")
+"""What a graph takes, by name."""
+OUTPUTS = ("score", "modality_scores", "uncertainty", "reliability", "substituted", "enhanced")
+"""What a graph returns, in this order; see `mfas.core.Prediction`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +48,38 @@ class OnnxPrediction:
 class OnnxPredictor:
     """The model of a directory that holds ``model.onnx`` and ``card.json``.
 
-    Raises `ModelDirError` when the card lists no such file, a hash does not fit, or onnxruntime refuses it.
-    ``threads`` 0 = as many as onnxruntime chooses.
+    ``threads`` 0 = as many as onnxruntime chooses; ``precision`` int8 takes ``model.int8.onnx``. Raises `ModelDirError`
+    when the card lists no such file, a hash does not fit, onnxruntime refuses it, or the graph is not one of a model
+    with this card: an input or output that is not there, or a size that differs, is named.
     """
 
-    def __init__(self, directory: Path, *, threads: int = 0) -> None:
+    def __init__(self, directory: Path, *, threads: int = 0, precision: Precision = "fp32") -> None:
         self.card = Card.read(directory)
-        if ONNX_FILE not in self.card.files:
-            raise ModelDirError(f"{directory}: the card lists no hash for {ONNX_FILE}; mfas export writes one")
+        name = ONNX_FILE if precision == "fp32" else INT8_FILE
+        if name not in self.card.files:
+            option = "" if precision == "fp32" else " with --int8"
+            raise ModelDirError(f"{directory}: the card lists no hash for {name}; mfas export{option} writes one")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        path = directory / name
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(directory / ONNX_FILE), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as reason:  # onnxruntime's errors share no public base
-            raise ModelDirError(
-                f"{directory / ONNX_FILE} is not a model onnxruntime can run: {_first(reason)}"
-            ) from None
-        self._outputs = [output.name for output in self._session.get_outputs()]
+            raise ModelDirError(f"{path} is not a model onnxruntime can run: {_first(reason)}") from None
+        self._check(path)
+
+    def _check(self, path: Path) -> None:
+        takes = {value.name: value.shape[1:] for value in self._session.get_inputs()}
+        gives = {value.name for value in self._session.get_outputs()}
+        for what, wanted, found in (("input", INPUTS, takes.keys()), ("output", OUTPUTS, gives)):
+            lacking = [name for name in wanted if name not in found]
+            if lacking:
+                raise ModelDirError(f"{path}: expected {what} '{lacking[0]}' in the graph, got {', '.join(found)}")
+        spec = self.card.preprocess
+        for m in MODALITIES:
+            shape = [spec.channels(m), spec.size, spec.size]
+            if takes[m.value] != shape:
+                raise ModelDirError(f"{path}: expected {m} as {shape} by its card, got {takes[m.value]} in the graph")
 
     def predict(self, images: Mapping[Modality, Floats], present: Bools) -> OnnxPrediction:
         """Scores of a batch of any size.
@@ -77,7 +96,7 @@ class OnnxPredictor:
         feed: dict[str, NDArray[Any]] = {"present": present}
         for column, modality in enumerate(MODALITIES):
             feed[modality.value] = self._image(images.get(modality), modality, present[:, column])
-        found = dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
+        found = dict(zip(OUTPUTS, self._session.run(OUTPUTS, feed), strict=True))
         return OnnxPrediction(**found, present=present)
 
     def _image(self, image: Floats | None, modality: Modality, rows: Bools) -> Floats:

@@ -21,6 +21,7 @@ from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
 from mfas.models.mfas_danet import ComplementExtractor
+from mfas.models.pooling import average_grid
 from mfas.models.registry import register
 from mfas.models.transitions import alignment, consistency, distance, known, transitions, units
 from mfas.models.trunks import ModalityTrunks, fused_head, head_loss, smooth
@@ -132,7 +133,8 @@ class Ctnet(FasModel):
         seen = present[:, MODALITIES.index(Modality.RGB), None]
         if Modality.RGB not in maps:
             return {n: torch.zeros_like(features[n]) for n in LEARNT_FROM_RGB}
-        return {n: self.extractors[n.value](maps[Modality.RGB]) * seen for n in LEARNT_FROM_RGB}
+        pooled = average_grid(maps[Modality.RGB], self.architecture.complement_grid)
+        return {n: self.extractors[n.value](pooled) * seen for n in LEARNT_FROM_RGB}
 
     def _with_transitions(self, logit: Tensor, filled: Mapping[Modality, Tensor], available: Tensor) -> Tensor:
         """The logit of ``(1 - share) sigmoid(logit) + share sigmoid(-z)``; ``z`` = standardised distance."""

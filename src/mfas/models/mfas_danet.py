@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
+from torch.nn.functional import cosine_similarity
 
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
+from mfas.models.pooling import average_grid
 from mfas.models.registry import register
 from mfas.models.trunks import ModalityTrunks, fused_head, head_loss, smooth
 
@@ -42,11 +43,10 @@ class MfasDanetArchitecture(Config):
 
 
 class ComplementExtractor(nn.Module):
-    """``c[m->n]``: pool the lower map of m to a small grid, then a low-rank perceptron into n's feature space."""
+    """``c[m->n]``: from the lower map of m, pooled to a small grid, a low-rank perceptron into n's feature space."""
 
     def __init__(self, channels: int, feature_dim: int, grid: int, rank: int) -> None:
         super().__init__()
-        self.grid = grid
         self.body = nn.Sequential(
             nn.Linear(channels * grid * grid, rank),
             nn.ReLU(),
@@ -54,9 +54,9 @@ class ComplementExtractor(nn.Module):
             nn.LayerNorm(feature_dim),
         )
 
-    def forward(self, h: Tensor) -> Tensor:
-        """``[B, C, h, w]`` to ``[B, D]``."""
-        out: Tensor = self.body(adaptive_avg_pool2d(h, self.grid).flatten(1))
+    def forward(self, pooled: Tensor) -> Tensor:
+        """``[B, C, grid, grid]`` to ``[B, D]``."""
+        out: Tensor = self.body(pooled.flatten(1))
         return out
 
 
@@ -120,9 +120,10 @@ class MfasDanet(FasModel):
 
     def _pairwise(self, maps: Maps, features: dict[Modality, Tensor]) -> dict[tuple[Modality, Modality], Tensor]:
         out = {}
+        pooled = {m: average_grid(h, self.architecture.complement_grid) for m, h in maps.items()}
         for m, n in PAIRS:
             if m in maps:
-                out[m, n] = self.extractors[f"{m.value}_to_{n.value}"](maps[m])
+                out[m, n] = self.extractors[f"{m.value}_to_{n.value}"](pooled[m])
             else:
                 out[m, n] = torch.zeros_like(features[n])
         return out
