@@ -60,7 +60,7 @@ class VitTrunks(nn.Module):
         own = self.vit.finish(tokens[:, :1]).detach().transpose(1, 2)
         first, patches = kept[:, :1].transpose(1, 2), kept[:, 1:].transpose(1, 2)
         last = torch.cat([first, own.expand(-1, -1, self.grid - 1)], dim=2)
-        return torch.cat([patches.reshape(len(images), -1, self.grid, self.grid), last[:, :, None]], dim=2)
+        return torch.cat([patches.reshape(images.shape[0], -1, self.grid, self.grid), last[:, :, None]], dim=2)
 
     def tokens(self, maps: Maps, modality: Modality, count: int) -> Tensor:
         """``[B, 1 + N, D]`` after ``depth`` blocks, class token first; zeros for a modality that has no map."""

@@ -72,7 +72,7 @@ class HfBackbone(Backbone):
                 size = (self.image_size, self.image_size)
                 x = interpolate(x, size=size, mode="bilinear", align_corners=False)
             tokens = self._run(self.low, self.between(self.first(x, **self._positions)))
-            patches = tokens[:, 1:].transpose(1, 2).reshape(len(x), -1, self.grid, self.grid)
+            patches = tokens[:, 1:].transpose(1, 2).reshape(x.shape[0], -1, self.grid, self.grid)
             row = tokens[:, 0, :, None, None].expand(-1, -1, 1, self.grid)
             return torch.cat([row, patches], dim=2)
 
