@@ -54,7 +54,7 @@ class Probing(Config):
     """When queries look like someone feeling for the boundary (`mfas.service.probing`).
 
     Within ``seconds`` one key sends ``repeats`` captures whose perceptual hashes differ by at most ``distance`` bits of
-    64 from the latest one's, or gets ``repeats`` scores within ``hair`` of the latest one, all of them at least
+    512 from the latest one's, or gets ``repeats`` scores within ``hair`` of the latest one, all of them at least
     ``clear`` away from 0 and 1.
     """
 
@@ -62,7 +62,7 @@ class Probing(Config):
     seconds: float = Field(600.0, gt=0)
     memory: int = Field(1024, ge=1)
     repeats: int = Field(120, ge=2)
-    distance: int = Field(3, ge=0, le=64)
+    distance: int = Field(40, ge=0, le=512)
     hair: float = Field(0.002, gt=0, lt=1)
     clear: float = Field(0.05, ge=0, lt=0.5)
 
