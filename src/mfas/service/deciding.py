@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mfas._files import sha256
-from mfas.card import CARD_FILE, Card
+from mfas.card import Card
 from mfas.core import MODALITIES, Modality, format_modalities
 from mfas.data.capture import NoFace, capture_of
 from mfas.data.images import METRIC
@@ -78,15 +77,9 @@ class Decision:
     planes: Planes | None = None
 
 
-def threshold_id(card: Card, model_id: str, missing: str) -> str:
+def threshold_id(model_id: str, missing: str) -> str:
     """Names the threshold a decision was taken at: the card that holds it, and the pattern it was made for."""
-    del card
     return f"{model_id[:12]}/{missing or 'none'}"
-
-
-def model_id(directory: Path) -> str:
-    """SHA-256 of the model's card, which lists the hashes of its files."""
-    return sha256(directory / CARD_FILE)
 
 
 def prepare(given: Given, card: Card, rules: Rules) -> Ready | Decision:
