@@ -40,7 +40,7 @@ def row_hash(seq: int, time: str, kind: str, site: str | None, payload: str, pre
     return hashlib.sha256(canonical([seq, time, kind, site, payload, previous]).encode()).hexdigest()
 
 
-def content_hash(row: Mapping[str, Any]) -> str:
+def content_hash(row: Mapping[Any, Any]) -> str:
     """Hash of a decision's or a step's row, whose times are texts or aware times."""
     plain = {key: utc_text(value) if isinstance(value, datetime) else value for key, value in row.items()}
     return hashlib.sha256(canonical(plain).encode()).hexdigest()

@@ -15,7 +15,3 @@ class UnknownSiteError(StoreError):
 
 class NonceSeenError(StoreError):
     """A nonce that was used at this site before: the capture is replayed."""
-
-
-class NotAllowedError(StoreError):
-    """A transition that a site's state does not allow, such as a promotion while it is frozen."""

@@ -108,13 +108,14 @@ states = sa.Table(
     _text("status", 16),
     _text("method", 200),
     _number("updates"),
-    _number("captures"),
+    _number("first_step"),
+    _number("last_step"),
     _real("drift", nullable=False),
     _time("created"),
     _time("decided", nullable=True),
     _text("decided_by", 200, nullable=True),
     _text("reason", 1000, nullable=True),
-    sa.Column("delta", sa.LargeBinary, nullable=False),
+    sa.Column("delta", sa.LargeBinary, nullable=True),
     sa.Index(None, "site", "created"),
 )
 
@@ -167,20 +168,19 @@ steps = sa.Table(
     _real("loss_weight"),
     _real("drift", nullable=False),
     _text("parent", 64),
-    _text("state", 64, nullable=True),
     sa.Index(None, "site", "time"),
     sa.Index(None, "site", "subject"),
-    sa.Index(None, "site", "state"),
+    sa.Index(None, "site", "device"),
+    sa.Index(None, "site", "session"),
 )
 
 canary_results = sa.Table(
     "canary_results",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    _text("state", 64, primary_key=True),
+    _text("canary", 16, primary_key=True),
+    _text("moment", 16, primary_key=True),
     _site(),
-    _text("state", 64),
-    _text("canary", 16),
-    _text("moment", 16),
     _text("digest", 64),
     _time("time"),
     _number("bona_fide"),
@@ -189,7 +189,6 @@ canary_results = sa.Table(
     sa.Column("apcer", sa.Text, nullable=False),
     _real("flips"),
     _real("spoof_rise"),
-    sa.Index(None, "site", "state"),
 )
 
 approvals = sa.Table(

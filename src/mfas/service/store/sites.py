@@ -7,12 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mfas.service.states import SOURCE, Phase, Policy
+from mfas.service.states import SOURCE, Phase, Policy, Site
 from mfas.service.store.base import Part
 from mfas.service.store.chain import Entry, append
 from mfas.service.store.errors import StoreError, UnknownSiteError
 from mfas.service.store.schema import sites
-from mfas.service.store.types import DEFAULT_RETENTION_DAYS, Site, check_retention, check_site_name
+from mfas.service.store.types import DEFAULT_RETENTION_DAYS, check_retention, check_site_name
 
 
 class Sites(Part):
@@ -62,7 +62,7 @@ class Sites(Part):
         """All sites by name."""
         with self.database.read() as connection:
             rows = connection.execute(sa.select(sites).order_by(sites.c.name)).mappings()
-            return tuple(_site(row) for row in rows)
+            return tuple(to_site(row) for row in rows)
 
     def set_policy(self, name: str, policy: Policy, by: str) -> Site:
         """What adaptation may do at the site from now on; a state in force stays in force."""
@@ -86,9 +86,10 @@ def read_site(connection: sa.Connection, name: str) -> Site:
     row = connection.execute(sa.select(sites).where(sites.c.name == name)).mappings().first()
     if row is None:
         raise UnknownSiteError(f"expected a site that is there, got {name[:80]!r}")
-    return _site(row)
+    return to_site(row)
 
 
-def _site(row: Mapping[Any, Any]) -> Site:
+def to_site(row: Mapping[Any, Any]) -> Site:
+    """A site from its row."""
     facts = dict(row)
     return Site(**{**facts, "policy": Policy(facts["policy"]), "phase": Phase(facts["phase"])})

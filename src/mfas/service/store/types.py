@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from mfas.service.states import SOURCE, Phase, Policy
+from mfas.service.states import SOURCE
 from mfas.service.store.errors import StoreError
 
 SITE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -34,32 +35,6 @@ def check_retention(days: int) -> int:
     if not 1 <= days <= LONGEST_RETENTION_DAYS:
         raise StoreError(f"expected a retention of 1 to {LONGEST_RETENTION_DAYS} days, got {days}")
     return days
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A site and where it stands.
-
-    ``state``: id of the state in force, or ``source``. ``base``: SHA-256 of the model card its states belong to, empty
-    before there was any. ``candidate``: id of the state that waits for a verdict. ``decisions``: how many were ever
-    recorded. Until they reach ``cool_down_until`` nothing is learnt. ``rejections``: candidates rejected in a row.
-    ``generation`` grows whenever a shadow must start afresh.
-    """
-
-    name: str
-    policy: Policy
-    phase: Phase
-    frozen: bool
-    frozen_by: str | None
-    state: str
-    base: str
-    candidate: str | None
-    retention_days: int
-    decisions: int
-    cool_down_until: int
-    rejections: int
-    generation: int
-    created: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +68,96 @@ class StoredDecision:
     device: str | None = None
     session: str | None = None
     nonce: str | None = None
+
+
+class Status(StrEnum):
+    """What became of a state. ``observed``: made at a site that only observes. ``withdrawn``: dropped unjudged."""
+
+    CANDIDATE = "candidate"
+    PROMOTED = "promoted"
+    REJECTED = "rejected"
+    OBSERVED = "observed"
+    WITHDRAWN = "withdrawn"
+    ROLLED_BACK = "rolled_back"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class NewState:
+    """A candidate as a shadow makes it.
+
+    ``delta``: the bytes of its safetensors file, of which ``id`` is the SHA-256. ``parent``: the state in force it was
+    learnt from. ``updates``: how many since the source. Its captures are the steps from ``first_step`` to
+    ``last_step``, numbers of the ledger.
+    """
+
+    id: str
+    site: str
+    parent: str
+    base: str
+    signature: str
+    method: str
+    updates: int
+    first_step: int
+    last_step: int
+    drift: float
+    delta: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state as the store knows it, without its bytes; ``size`` is theirs, 0 once they were dropped."""
+
+    id: str
+    site: str
+    parent: str
+    base: str
+    signature: str
+    status: Status
+    method: str
+    updates: int
+    first_step: int
+    last_step: int
+    drift: float
+    created: datetime
+    decided: datetime | None
+    decided_by: str | None
+    reason: str | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a shadow made of one capture; identities are keyed hashes.
+
+    ``accepted``: it passed the gate as ``pseudo_label``. ``updated``: the weights moved with its batch, by ``loss`` and
+    ``loss_weight``; otherwise ``reason`` says why not. ``parent``: the state the shadow had started from.
+    """
+
+    request_id: str
+    subject: str | None
+    device: str | None
+    session: str | None
+    accepted: bool
+    pseudo_label: str | None
+    updated: bool
+    reason: str | None
+    loss: float | None
+    loss_weight: float | None
+    drift: float
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a person did to a site: approve, reject, roll back, freeze, unfreeze; ``state`` is the one it was about."""
+
+    site: str
+    action: str
+    state: str
+    by: str
+    reason: str | None
+    time: datetime
 
 
 @dataclass(frozen=True, slots=True)

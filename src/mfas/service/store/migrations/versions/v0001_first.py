@@ -99,11 +99,10 @@ def _tables() -> None:
     op.create_index("ix_approvals_site_time", "approvals", ["site", "time"], unique=False)
     op.create_table(
         "canary_results",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("site", sa.String(length=64), nullable=False),
         sa.Column("state", sa.String(length=64), nullable=False),
         sa.Column("canary", sa.String(length=16), nullable=False),
         sa.Column("moment", sa.String(length=16), nullable=False),
+        sa.Column("site", sa.String(length=64), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("time", sa.String(27), nullable=False),
         sa.Column("bona_fide", sa.BigInteger(), nullable=False),
@@ -113,9 +112,8 @@ def _tables() -> None:
         sa.Column("flips", sa.Double(), nullable=True),
         sa.Column("spoof_rise", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["site"], ["sites.name"], name="fk_canary_results_site"),
-        sa.PrimaryKeyConstraint("id", name="pk_canary_results"),
+        sa.PrimaryKeyConstraint("state", "canary", "moment", name="pk_canary_results"),
     )
-    op.create_index("ix_canary_results_site_state", "canary_results", ["site", "state"], unique=False)
     op.create_table(
         "decisions",
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -177,13 +175,14 @@ def _tables() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("method", sa.String(length=200), nullable=False),
         sa.Column("updates", sa.BigInteger(), nullable=False),
-        sa.Column("captures", sa.BigInteger(), nullable=False),
+        sa.Column("first_step", sa.BigInteger(), nullable=False),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
         sa.Column("drift", sa.Double(), nullable=False),
         sa.Column("created", sa.String(27), nullable=False),
         sa.Column("decided", sa.String(27), nullable=True),
         sa.Column("decided_by", sa.String(length=200), nullable=True),
         sa.Column("reason", sa.String(length=1000), nullable=True),
-        sa.Column("delta", sa.LargeBinary(), nullable=False),
+        sa.Column("delta", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["site"], ["sites.name"], name="fk_states_site"),
         sa.PrimaryKeyConstraint("id", name="pk_states"),
     )
@@ -205,10 +204,10 @@ def _tables() -> None:
         sa.Column("loss_weight", sa.Double(), nullable=True),
         sa.Column("drift", sa.Double(), nullable=False),
         sa.Column("parent", sa.String(length=64), nullable=False),
-        sa.Column("state", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["site"], ["sites.name"], name="fk_steps_site"),
         sa.PrimaryKeyConstraint("seq", name="pk_steps"),
     )
-    op.create_index("ix_steps_site_state", "steps", ["site", "state"], unique=False)
+    op.create_index("ix_steps_site_device", "steps", ["site", "device"], unique=False)
+    op.create_index("ix_steps_site_session", "steps", ["site", "session"], unique=False)
     op.create_index("ix_steps_site_subject", "steps", ["site", "subject"], unique=False)
     op.create_index("ix_steps_site_time", "steps", ["site", "time"], unique=False)
