@@ -338,6 +338,55 @@ def report(
     show(report_stream(StreamReportConfig.resolve(config, overrides or (), given)), json)
 
 
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on (default: this machine only).")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port; 0 = any that is free.")] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", help="sqlite:///FILE or postgresql://USER@HOST/NAME.")
+    ] = None,
+    model: ModelDir = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Serve decisions over HTTP until told to stop. Without --model the default weights decide."""
+    with needs("mfas serve"):
+        from mfas.service.serving import serve as run
+        from mfas.service.settings import ServeConfig
+
+        given = {"host": host, "port": port, "database": database, "model": model}
+        run(ServeConfig.resolve(config, overrides or (), given))
+
+
+@app.command()
+def client(
+    url: Annotated[
+        str | None, typer.Option("--url", help="Where the service is, such as http://127.0.0.1:8000.")
+    ] = None,
+    site: Annotated[str | None, typer.Option("--site", help="Site whose captures these are.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", envvar="MFAS_KEY", help="API key; better given as MFAS_KEY.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", help="Manifest, or folder of images to score by themselves.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Score table to write, Parquet or CSV.")] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Have a running service score captures, several at one time, and write a score table."""
+    with needs("mfas client"):
+        from mfas.service.client import ClientConfig
+        from mfas.service.client import score as run
+
+        given = {"url": url, "site": site, "key": key, "manifest": manifest, "out": out}
+        with progress_bar("scoring", "captures") as advance:
+            show(run(ClientConfig.resolve(config, overrides or (), given), advance), json)
+
+
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """A wrong option or argument; typer does not name this class in the same place in every version."""
 

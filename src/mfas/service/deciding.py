@@ -136,7 +136,7 @@ def decide(captures: Sequence[Ready | Decision], scorer: Scorer) -> list[Decisio
 def _side(capture: Capture) -> float:
     """Shorter side of the face box in pixels; of the smallest image where images are crops."""
     if capture.box is None:
-        return min(min(image.shape[:2]) for image in capture.images.values())
+        return float(min(min(image.shape[:2]) for image in capture.images.values()))
     return min(capture.box.w, capture.box.h)
 
 

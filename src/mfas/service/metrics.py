@@ -16,15 +16,17 @@ class Metrics:
 
     def __init__(self, depth: Callable[[], float]) -> None:
         self.registry = CollectorRegistry()
-        labels = {"registry": self.registry}
-        self.requests = Counter("mfas_requests_total", "Requests answered", ["route", "status", "site"], **labels)
+        own = self.registry
+        self.requests = Counter("mfas_requests_total", "Requests answered", ["route", "status", "site"], registry=own)
         self.latency = Histogram(
-            "mfas_request_seconds", "From first byte to answer", ["route"], buckets=_SECONDS, **labels
+            "mfas_request_seconds", "From first byte to answer", ["route"], buckets=_SECONDS, registry=own
         )
-        self.outcomes = Counter("mfas_outcomes_total", "Captures by outcome", ["site", "outcome", "decision"], **labels)
-        self.rejections = Counter("mfas_rejections_total", "Requests refused, by cause", ["code", "site"], **labels)
-        self.alarms = Counter("mfas_probing_alarms_total", "Alarms of the watch for probing", ["site"], **labels)
-        queue = Gauge("mfas_queue_depth", "Captures that are worked on or wait", **labels)
+        self.outcomes = Counter(
+            "mfas_outcomes_total", "Captures by outcome", ["site", "outcome", "decision"], registry=own
+        )
+        self.rejections = Counter("mfas_rejections_total", "Requests refused, by cause", ["code", "site"], registry=own)
+        self.alarms = Counter("mfas_probing_alarms_total", "Alarms of the watch for probing", ["site"], registry=own)
+        queue = Gauge("mfas_queue_depth", "Captures that are worked on or wait", registry=own)
         queue.set_function(depth)
 
     def text(self) -> bytes:

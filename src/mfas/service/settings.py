@@ -70,7 +70,9 @@ class Probing(Config):
 class ServeConfig(Config):
     """Configuration of `mfas serve`.
 
-    ``model`` None = the default weights of the package. ``database`` is a SQLAlchemy URL. ``workers`` 0 = one per
+    ``model`` None = the default weights of the package. ``database`` is
+    ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``; ``secret_file`` None = ``mfas-service.secret`` beside the
+    SQLite file, or here. ``workers`` 0 = one per
     processor; ``threads`` are those onnxruntime uses within one prediction. ``tell_scores`` off withholds every score,
     per modality and fused, and the uncertainty: an answer is then a decision and nothing to climb by. ``open_metrics``
     shows `/metrics` to callers without a key. ``smallest_face`` is the shortest side of a face box, in pixels, that is
@@ -80,6 +82,7 @@ class ServeConfig(Config):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     database: str = "sqlite:///mfas-service.db"
+    secret_file: Path | None = None
     model: Path | None = None
     yunet: Path | None = None
     workers: int = Field(0, ge=0, le=256)
@@ -89,6 +92,14 @@ class ServeConfig(Config):
     smallest_face: int = Field(32, ge=1)
     limits: Limits = Limits()
     probing: Probing = Probing()
+
+    @property
+    def secret_path(self) -> Path:
+        """The file with the secret, made at the first start unless the environment names one."""
+        if self.secret_file is not None:
+            return self.secret_file
+        kind, _, file = self.database.partition(":///")
+        return (Path(file).parent if kind == "sqlite" and file else Path()) / "mfas-service.secret"
 
     @property
     def loopback(self) -> bool:

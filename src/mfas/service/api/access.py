@@ -68,6 +68,18 @@ def caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     return caller
 
 
+async def operator_unless(request: Request, service: Service) -> None:
+    """For figures of all sites: a key with ``operate`` for all sites, unless they are open or no key was ever made."""
+    if service.config.open_metrics or (service.config.loopback and not await service.in_thread(service.has_keys)):
+        return
+    presented = _presented(request)
+    key = None if presented is None else await service.in_thread(lambda: service.store.find_key(presented))
+    if key is None:
+        raise ApiError(401)
+    if not key.may(Scope.OPERATE):
+        raise ApiError(403, message=f"the key has no scope '{Scope.OPERATE.value}' for all sites")
+
+
 async def _anonymous(request: Request, service: Service, scope: Scope) -> Caller:
     if scope is not Scope.SCORE or not service.config.loopback:
         raise ApiError(401)
@@ -102,4 +114,3 @@ KnownSite = Annotated[Site, Depends(_site)]
 ScoreCaller = Annotated[Caller, Depends(caller_with(Scope.SCORE))]
 OperateCaller = Annotated[Caller, Depends(caller_with(Scope.OPERATE))]
 AdminCaller = Annotated[Caller, Depends(caller_with(Scope.ADMIN))]
-

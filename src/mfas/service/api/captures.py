@@ -29,7 +29,9 @@ def one_capture(parts: Parts) -> Given:
     images = {m: bytes(parts.pop(m.value)) for m in Modality if m.value in parts}
     unknown = sorted(set(parts) - _FIELDS)
     if unknown:
-        raise ApiError(422, message=f"expected parts out of {', '.join([*IMAGES_IN_ORDER, *CaptureFields.model_fields])}")
+        raise ApiError(
+            422, message=f"expected parts out of {', '.join([*IMAGES_IN_ORDER, *CaptureFields.model_fields])}"
+        )
     fields: dict[str, Any] = {name: _text(name, value) for name, value in parts.items()}
     if "depth_scale_m" in fields:
         fields["depth_scale_m"] = _number("depth_scale_m", fields["depth_scale_m"])

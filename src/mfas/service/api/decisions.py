@@ -59,9 +59,7 @@ async def decide_batch(request: Request, caller: ScoreCaller, site: KnownSite, s
     return BatchAnswer(request_id=request.state.request_id, decisions=answers)
 
 
-async def stored_decision(
-    request_id: RequestId, _: OperateCaller, site: KnownSite, service: Running
-) -> StoredAnswer:
+async def stored_decision(request_id: RequestId, _: OperateCaller, site: KnownSite, service: Running) -> StoredAnswer:
     """A decision as it was recorded, until its retention ends."""
     found = await service.in_thread(lambda: service.store.decision(request_id))
     if found is None or found.site != site.name:
@@ -92,5 +90,3 @@ def answer_of(one: Answered, *, tell: bool) -> DecisionAnswer:
             "notice": card.told().get("notice"),
         }
     )
-
-

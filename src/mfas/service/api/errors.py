@@ -98,6 +98,17 @@ def response_of(error: ApiError, request_id: str) -> JSONResponse:
     return JSONResponse(body, error.status_code, error.headers)
 
 
+_FORESEEN: tuple[type[Exception], ...] = (
+    HTTPException,
+    RequestValidationError,
+    ImageError,
+    BusyError,
+    DeadlineError,
+    NotAllowedError,
+    StoreError,
+)
+
+
 def install(app: FastAPI) -> None:
     """Let every error of a route be answered in the one shape; what no route foresaw goes to the outermost layer."""
 
@@ -106,7 +117,7 @@ def install(app: FastAPI) -> None:
         request.state.code = known.code
         return response_of(known, request.state.request_id)
 
-    for kind in (HTTPException, RequestValidationError, ImageError, BusyError, DeadlineError, StoreError):
+    for kind in _FORESEEN:
         app.add_exception_handler(kind, answered)
 
 

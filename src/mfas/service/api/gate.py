@@ -1,4 +1,4 @@
-"""What every request passes through: its id, the bound on requests at one time, small bodies, headers, a last resort."""
+"""What every request passes through: its id, the bound on requests at one time, small bodies, headers, last resort."""
 
 from __future__ import annotations
 
@@ -106,5 +106,3 @@ class _Passage:
             for name, value in ALWAYS.items():
                 headers.setdefault(name, value)
         await self._send(message)
-
-

@@ -1,4 +1,4 @@
-"""Multipart bodies, read as they arrive: every limit holds before the byte after it is kept, and nothing goes to disk."""
+"""Multipart bodies, read as they arrive: a limit holds before the byte after it is kept, and nothing goes to disk."""
 
 from __future__ import annotations
 
@@ -108,9 +108,7 @@ def _boundary(request: Request) -> bytes:
 class _Reader:
     """Callbacks of the parser, which calls them with slices of what it was given."""
 
-    def __init__(
-        self, boundary: bytes, limits: Limits, images: frozenset[str], most: int, text_bytes: int
-    ) -> None:
+    def __init__(self, boundary: bytes, limits: Limits, images: frozenset[str], most: int, text_bytes: int) -> None:
         self.parts = Parts()
         self.ended = False
         self._limits, self._images, self._most, self._text_bytes = limits, images, most, text_bytes

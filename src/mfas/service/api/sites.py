@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal
+from math import isfinite
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -15,7 +16,7 @@ from mfas.service.api.errors import ApiError, documented
 from mfas.service.api.schemas import Pseudonym, Reason, Strict
 from mfas.service.running import Service
 from mfas.service.states import SOURCE
-from mfas.service.store import Policy, Site
+from mfas.service.store import Policy, Site, StoreError
 from mfas.service.store.types import DEFAULT_RETENTION_DAYS, LONGEST_RETENTION_DAYS
 
 routes = APIRouter(prefix="/v1/sites", tags=["sites"])
@@ -28,6 +29,15 @@ _DONE = documented(401, 403, 404, 409, 413, 415, 422)
 
 class _Read(BaseModel):
     model_config = ConfigDict(from_attributes=True)
+
+
+class CanaryRates(_Read):
+    """One model on one canary."""
+
+    bona_fide: int
+    attacks: int
+    bpcer: float
+    apcer: dict[str, float]
 
 
 class SiteAnswer(_Read):
@@ -115,16 +125,28 @@ class Subject(Strict):
     subject: Pseudonym
 
 
-class Erased(BaseModel):
-    """What was erased, and which states were learnt with that subject's captures among others."""
+class Erased(_Read):
+    """What was erased, and the states that were learnt from that subject's captures among others; these stay."""
 
     decisions: int
-    states: list[str]
+    steps: int
+    states: tuple[str, ...]
 
-    @field_validator("states", mode="before")
+
+class CanaryAnswer(_Read):
+    """A canary on the state that was in force and on the candidate; rates are fractions at the source thresholds."""
+
+    canary: str
+    digest: str
+    before: CanaryRates
+    after: CanaryRates
+    flips: float | None
+    spoof_rise: float | None
+
+    @field_validator("flips", "spoof_rise")
     @classmethod
-    def _listed(cls, value: object) -> object:
-        return list(value) if isinstance(value, tuple) else value
+    def _finite(cls, value: float | None) -> float | None:
+        return value if value is not None and isfinite(value) else None
 
 
 @routes.get("", responses=documented(401, 403, 422))
@@ -189,22 +211,26 @@ async def approvals(_: OperateCaller, site: KnownSite, service: Running, limit: 
 
 
 @routes.get("/{site}/states/{state}/canary", responses=_SEEN)
-async def canary(state: StateId, _: OperateCaller, site: KnownSite, service: Running) -> list[dict[str, Any]]:
-    """What canaries showed of a state."""
+async def canary(state: StateId, _: OperateCaller, site: KnownSite, service: Running) -> list[CanaryAnswer]:
+    """What canaries showed of a state when it was a candidate."""
     await service.in_thread(partial(_of_site, service, site.name, state))
-    found = await service.in_thread(lambda: service.store.canary(state))
-    return [dict(row) for row in found]
+    found = await service.in_thread(lambda: service.store.canary_changes(state))
+    return [CanaryAnswer.model_validate(change) for change in found]
 
 
 @routes.post("/{site}/states/{state}/approve", responses=_DONE)
-async def approve(state: StateId, verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running) -> SiteAnswer:
+async def approve(
+    state: StateId, verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running
+) -> SiteAnswer:
     """Put the candidate that waits in force."""
     await service.in_thread(partial(_of_site, service, site.name, state))
     return await _done(service, lambda: service.store.approve(site.name, state, caller.name, verdict.reason))
 
 
 @routes.post("/{site}/states/{state}/reject", responses=_DONE)
-async def reject(state: StateId, verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running) -> SiteAnswer:
+async def reject(
+    state: StateId, verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running
+) -> SiteAnswer:
     """Drop the candidate that waits."""
     await service.in_thread(partial(_of_site, service, site.name, state))
     return await _done(service, lambda: service.store.reject(site.name, state, caller.name, verdict.reason))
@@ -236,12 +262,16 @@ async def erase(order: Annotated[Subject, Body()], caller: AdminCaller, site: Kn
 
 def _erase(service: Service, site: str, subject: str, caller: Caller) -> Erased:
     hidden = service.secret.pseudonym(site, "subject", subject)
-    gone = service.store.erase_subject(site, hidden, caller.name)
-    return Erased(decisions=gone.decisions, states=gone.states)
+    return Erased.model_validate(service.store.delete_subject(site, hidden, caller.name))
 
 
 def _of_site(service: Service, site: str, state: str) -> None:
-    if not any(one.id == state for one in service.store.states(site, limit=1000)):
+    """`ApiError` unless the state is one of this site's; those of other sites are not there."""
+    try:
+        found = service.store.state(state)
+    except StoreError:
+        found = None
+    if found is None or found.site != site:
         raise ApiError(404, "unknown_state", "there is no such state at this site")
 
 
