@@ -110,7 +110,14 @@ async def _site(site: SiteName, request: Request, service: Running) -> Site:
     return found
 
 
+async def _json(request: Request) -> None:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise ApiError(415, message="expected a body of content type application/json")
+
+
 KnownSite = Annotated[Site, Depends(_site)]
 ScoreCaller = Annotated[Caller, Depends(caller_with(Scope.SCORE))]
 OperateCaller = Annotated[Caller, Depends(caller_with(Scope.OPERATE))]
 AdminCaller = Annotated[Caller, Depends(caller_with(Scope.ADMIN))]
+JsonBody = Annotated[None, Depends(_json)]
+"""Stands after the caller in a route's parameters: who may not ask is told that first."""

@@ -69,6 +69,8 @@ def as_api_error(error: Exception) -> ApiError:
             return error
         case RequestValidationError():
             return ApiError(422, message=_first_fault(error))
+        case HTTPException(status_code=400):
+            return ApiError(422, message="body: expected JSON, got something else")
         case HTTPException():
             found = ApiError(error.status_code)
             found.headers = {**(error.headers or {}), **(found.headers or {})}

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from mfas.service.api.access import AdminCaller, Caller, KnownSite, OperateCaller, Running, SiteName
+from mfas.service.api.access import AdminCaller, Caller, JsonBody, KnownSite, OperateCaller, Running, SiteName
 from mfas.service.api.errors import ApiError, documented
 from mfas.service.api.schemas import Pseudonym, Reason, Strict
 from mfas.service.running import Service
@@ -165,7 +165,7 @@ async def one_site(_: OperateCaller, site: KnownSite) -> SiteAnswer:
 
 @routes.put("/{site}", responses={**_DONE, 201: {"model": SiteAnswer, "description": "The site is new."}})
 async def set_site(
-    site: SiteName, settings: SiteSettings, caller: AdminCaller, service: Running, response: Response
+    site: SiteName, settings: SiteSettings, caller: AdminCaller, _: JsonBody, service: Running, response: Response
 ) -> SiteAnswer:
     """Make a site, or change its policy and retention."""
     new, found = await service.in_thread(partial(_set_site, service, site, settings, caller.name))
@@ -220,7 +220,7 @@ async def canary(state: StateId, _: OperateCaller, site: KnownSite, service: Run
 
 @routes.post("/{site}/states/{state}/approve", responses=_DONE)
 async def approve(
-    state: StateId, verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running
+    state: StateId, verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running, _: JsonBody
 ) -> SiteAnswer:
     """Put the candidate that waits in force."""
     await service.in_thread(partial(_of_site, service, site.name, state))
@@ -229,7 +229,7 @@ async def approve(
 
 @routes.post("/{site}/states/{state}/reject", responses=_DONE)
 async def reject(
-    state: StateId, verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running
+    state: StateId, verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running, _: JsonBody
 ) -> SiteAnswer:
     """Drop the candidate that waits."""
     await service.in_thread(partial(_of_site, service, site.name, state))
@@ -237,25 +237,31 @@ async def reject(
 
 
 @routes.post("/{site}/rollback", responses=_DONE)
-async def rollback(order: Rollback, caller: OperateCaller, site: KnownSite, service: Running) -> SiteAnswer:
+async def rollback(
+    order: Rollback, caller: OperateCaller, site: KnownSite, service: Running, _: JsonBody
+) -> SiteAnswer:
     """Put an earlier state, or the source model, in force again."""
     return await _done(service, lambda: service.store.rollback(site.name, caller.name, order.to, order.reason))
 
 
 @routes.post("/{site}/freeze", responses=_DONE)
-async def freeze(verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running) -> SiteAnswer:
+async def freeze(verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running, _: JsonBody) -> SiteAnswer:
     """Let the site learn nothing from now on; what is in force goes on serving."""
     return await _done(service, lambda: service.store.freeze(site.name, caller.name, verdict.reason))
 
 
 @routes.post("/{site}/unfreeze", responses=_DONE)
-async def unfreeze(verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running) -> SiteAnswer:
+async def unfreeze(
+    verdict: Verdict, caller: OperateCaller, site: KnownSite, service: Running, _: JsonBody
+) -> SiteAnswer:
     """Let the site learn again."""
     return await _done(service, lambda: service.store.unfreeze(site.name, caller.name, verdict.reason))
 
 
 @routes.delete("/{site}/subjects", responses=_DONE)
-async def erase(order: Annotated[Subject, Body()], caller: AdminCaller, site: KnownSite, service: Running) -> Erased:
+async def erase(
+    order: Annotated[Subject, Body()], caller: AdminCaller, site: KnownSite, service: Running, _: JsonBody
+) -> Erased:
     """Erase what is kept of a subject, by pseudonym."""
     return await service.in_thread(partial(_erase, service, site.name, order.subject, caller))
 
