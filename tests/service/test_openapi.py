@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
-from schemathesis.openapi.checks import (
+from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
@@ -45,8 +46,6 @@ def document(there: Served) -> dict[str, Any]:
 
 def test_the_document_is_the_one_agreed_on(there: Served) -> None:
     """After a change on purpose: ``MFAS_SNAPSHOT=write pytest tests/service/test_openapi.py``."""
-    import os
-
     found = document(there)
     found["info"]["version"] = "-"
     if os.environ.get("MFAS_SNAPSHOT") == "write":
@@ -57,14 +56,14 @@ def test_the_document_is_the_one_agreed_on(there: Served) -> None:
 def test_it_is_openapi_3_1_and_every_error_has_the_one_shape(there: Served) -> None:
     found = document(there)
     assert found["openapi"].startswith("3.1")
-    assert set(found["components"]["schemas"]["Error"]["required"]) == {"code", "message", "request_id"}
+    assert set(found["components"]["schemas"]["ErrorBody"]["required"]) == {"code", "message", "request_id"}
     for path, methods in found["paths"].items():
         for method, operation in methods.items():
             assert operation["summary"], path
             for status, response in operation["responses"].items():
                 if int(status) >= 400:
                     schema = response["content"]["application/json"]["schema"]
-                    assert schema == {"$ref": "#/components/schemas/Error"}, (method, path, status)
+                    assert schema == {"$ref": "#/components/schemas/ErrorBody"}, (method, path, status)
     assert "HTTPValidationError" not in json.dumps(found)
 
 
@@ -87,17 +86,10 @@ def test_answers_are_as_the_document_says(there: Served) -> None:
         @settings(
             max_examples=5, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
         )
-        @schemathesis_given(operation)
+        @given(case=operation.as_strategy())
         def try_it(case: Any) -> None:
             case.call_and_validate(headers=there.headers("admin"), checks=CHECKS)
 
         try_it()
         tried.add(operation.label)
     assert len(tried) == sum(len(methods) for methods in document(there)["paths"].values())
-
-
-def schemathesis_given(operation: Any) -> Any:
-    """Cases of one operation, as a decorator."""
-    from hypothesis import given
-
-    return given(case=operation.as_strategy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import socket
 from types import FrameType
 from typing import Any
@@ -64,12 +65,21 @@ def serve(config: ServeConfig) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     listener = _listen(config)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with listener:
-        service = build(config)
-        server = Server(service)
-        host, port = listener.getsockname()[:2]
-        log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-        server.run(sockets=[listener])
+    before = signal.signal(signal.SIGTERM, _leave)  # uvicorn hands the signal on once it has stopped
+    try:
+        with listener:
+            service = build(config)
+            server = Server(service)
+            host, port = listener.getsockname()[:2]
+            log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+            server.run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise SystemExit(0)
 
 
 def _listen(config: ServeConfig) -> socket.socket:
