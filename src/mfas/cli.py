@@ -11,6 +11,7 @@ import typer
 from mfas._console import progress_bar, say, show
 from mfas._extras import needs
 from mfas.errors import MfasError
+from mfas.service.verbs import keys_app, ledger_app, store_app
 
 app = typer.Typer(
     name="mfas",
@@ -24,6 +25,9 @@ data_app = typer.Typer(
     help="Captures: import, simulate, check, crop, audit.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data_app, name="data")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(keys_app, name="keys")
+app.add_typer(store_app, name="store")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with the verb's configuration.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, dotted keys; may be repeated.")]

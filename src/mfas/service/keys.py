@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
+
+from mfas.errors import ConfigError
 
 PREFIX = "mfas_"
 
@@ -34,6 +38,26 @@ class Key:
         """Whether the key has ``scope`` (``admin`` has all) and is not bound to another site than ``site``."""
         held = scope in self.scopes or Scope.ADMIN in self.scopes
         return held and self.revoked is None and self.site in (None, site)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe mapping for those who administer keys."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "scopes": sorted(self.scopes),
+            "site": self.site,
+            "created": self.created.isoformat(),
+            "revoked": None if self.revoked is None else self.revoked.isoformat(),
+        }
+
+
+def parse_scopes(names: Sequence[str]) -> frozenset[Scope]:
+    """Scopes by name; `ConfigError` lists what there is."""
+    known = {scope.value: scope for scope in Scope}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"expected scopes out of {', '.join(known)}, got '{name}'")
+    return frozenset(known[name] for name in names)
 
 
 def generate() -> str:

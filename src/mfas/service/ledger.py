@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,14 @@ class Verified:
     head: str
     records: int
     removed: int
+
+
+def parse_anchor(text: str) -> tuple[int, str]:
+    """``NUMBER:HASH`` of a row, as `Store.ledger_head` gives them; `LedgerError` for anything else."""
+    number, sign, own = text.partition(":")
+    if not sign or not number.isdecimal() or not re.fullmatch("[0-9a-f]{64}", own) or int(number) < 1:
+        raise LedgerError(f"expected an anchor as NUMBER:HASH of a row, got '{text[:80]}'")
+    return int(number), own
 
 
 def verify(database: Database, anchor: tuple[int, str] | None = None) -> Verified:

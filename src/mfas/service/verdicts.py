@@ -19,9 +19,9 @@ class Bounds(Config):
     """How far a candidate may go, and how often it may fail. Rates are fractions: 0.01 is one point.
 
     ``spoof_rise``: the largest rise of any canary attack's score that needs no approval; scores go out with three
-    digits. ``flips``: share of canary captures whose decision may change. ``radius``: the drift may not reach it; an outer bound,
-    since methods project on their own.
-    ``highest_bpcer``: a canary above it raises the alarm, whatever it was before. ``cool_down`` counts decisions.
+    digits. ``flips``: share of canary captures whose decision may change. ``radius``: the drift may not reach it; an
+    outer bound, since methods project on their own. ``highest_bpcer``: a canary above it raises the alarm, whatever it
+    was before. ``cool_down`` counts decisions.
     """
 
     species: float = Field(0.01, ge=0, le=1)

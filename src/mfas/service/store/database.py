@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from mfas.service.store.errors import StoreError
 
+SECRET_FILE = "mfas-service.secret"
 _WRITING = "mfas_writing"
 _WRITERS_TURN = 0x6D666173  # "mfas": the key of PostgreSQL's advisory lock for writing transactions
 _BUSY_MS = 30_000
@@ -25,15 +26,19 @@ class Database:
     end of the transaction), because each appends to one chain. SQLite runs in WAL mode with ``synchronous`` FULL: a
     transaction that was committed survives the end of the process *and* of the power, as far as the disk keeps its
     word. With ``power_safe`` False it is NORMAL: it survives ``kill -9``, the last ones may be lost with the power.
+    Without ``create`` an SQLite file must be there.
     """
 
-    def __init__(self, url: str, *, power_safe: bool = True) -> None:
+    def __init__(self, url: str, *, power_safe: bool = True, create: bool = True) -> None:
         self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         # Threads of one process queue here: SQLite itself would let them poll, and the unlucky starve.
         self._turn = threading.Lock() if self.is_sqlite else nullcontext()
         if self.is_sqlite:
-            _make_private(self.file)
+            if create:
+                _make_private(self.file)
+            elif not self.file.is_file():
+                raise StoreError(f"expected a database, found none at {self.file}")
             self.engine = sa.create_engine(self.url, connect_args={"timeout": _BUSY_MS / 1000})
             sa.event.listen(self.engine, "connect", _pragmas("FULL" if power_safe else "NORMAL"))
             sa.event.listen(self.engine, "begin", _begin)
@@ -44,6 +49,16 @@ class Database:
     def file(self) -> Path:
         """The file of an SQLite database."""
         return Path(str(self.url.database))
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @property
+    def secret_file(self) -> Path:
+        """Where the service keeps its secret unless it is told: beside an SQLite file, else in the working folder."""
+        return (self.file.parent if self.is_sqlite else Path()) / SECRET_FILE
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:

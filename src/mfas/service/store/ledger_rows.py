@@ -9,8 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from mfas.service.store.base import Part
+from mfas.service.store.chain import Entry, append
+from mfas.service.store.errors import StoreError
 from mfas.service.store.schema import ledger, ledger_head
 from mfas.service.store.types import LedgerRow
+
+RESERVED = frozenset({"decision", "step", "purged", "subject_deleted"})
+"""Kinds that `mfas.service.ledger` reads when it verifies: nobody else may write them."""
 
 
 class LedgerRows(Part):
@@ -33,6 +38,15 @@ class LedgerRows(Part):
         with self.database.read() as connection:
             seq, own = connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).one()
         return int(seq), str(own)
+
+    def note(self, kind: str, site: str | None, facts: Mapping[str, Any]) -> int:
+        """Add a row of another ``kind`` (an alarm, a login); ``facts`` are JSON-safe and hold nothing personal."""
+        if kind in RESERVED or not 1 <= len(kind) <= 32:
+            raise StoreError(f"expected a kind of row that the store does not write itself, got '{kind[:80]}'")
+        now = self.clock()
+        with self.database.write() as connection:
+            ((seq, _),) = append(connection, now, [Entry(kind, site, facts)])
+        return seq
 
 
 def _row(row: Mapping[Any, Any]) -> LedgerRow:

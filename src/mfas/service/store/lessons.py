@@ -12,20 +12,24 @@ import sqlalchemy as sa
 from mfas.service.store.base import Part
 from mfas.service.store.chain import Entry, append, content_hash, next_seq
 from mfas.service.store.schema import steps
-from mfas.service.store.sites import read_site
+from mfas.service.store.sites import check_generation, read_site
 from mfas.service.store.types import Step
 
 
 class Lessons(Part):
     """What the store knows of learning."""
 
-    def record_steps(self, site: str, given: Sequence[Step]) -> tuple[int, ...]:
-        """Write steps and their ledger rows in one transaction; gives their numbers."""
+    def record_steps(self, site: str, given: Sequence[Step], generation: int | None = None) -> tuple[int, ...]:
+        """Write steps and their ledger rows in one transaction; gives their numbers.
+
+        Raises `NotAllowedError` when shadows were told to start afresh since ``generation`` was read: a subject that
+        was deleted while its capture was being learnt from must not come back.
+        """
         if not given:
             return ()
         now = self.clock()
         with self.database.write() as connection:
-            read_site(connection, site)
+            check_generation(read_site(connection, site), generation)
             first = next_seq(connection)
             rows = [
                 {"seq": seq, "site": site, "time": now, **asdict(step)} for seq, step in enumerate(given, start=first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -32,15 +33,18 @@ def migrate(database: Database, revision: str = "head") -> None:
             raise StoreError(f"expected a database of this version or an older one: {reason}") from None
 
 
+def version(database: Database) -> str | None:
+    """The newest migration that was applied; None for an empty database. `StoreError` for one that cannot be read."""
+    try:
+        with database.read() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except (sa.exc.DBAPIError, sqlite3.DatabaseError) as reason:
+        said = str(getattr(reason, "orig", reason)).splitlines()[0]
+        raise StoreError(f"expected a database, got one that cannot be read: {said}") from None
+
+
 def check_version(database: Database) -> None:
     """Raise `StoreError` unless the database has the tables of this version."""
-    with database.read() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    newest = ScriptDirectory(str(_SCRIPTS)).get_current_head()
+    found, newest = version(database), ScriptDirectory(str(_SCRIPTS)).get_current_head()
     if found != newest:
-        raise StoreError(f"expected a database at version {newest}, got {found or 'an empty one'}: run Store.migrate()")
-
-
-def revision_of(connection: sa.Connection) -> str | None:
-    """The version a database is at; None for an empty one."""
-    return MigrationContext.configure(connection).get_current_revision()
+        raise StoreError(f"expected a database at version {newest}, got {found or 'an empty one'}: mfas store migrate")

@@ -30,6 +30,7 @@ class Purged:
     site: str
     decisions: int
     steps: int
+    nonces: int
     deltas: int
 
 
@@ -54,8 +55,7 @@ class Retention(Part):
         with self.database.write() as connection:
             found = connection.execute(sa.select(sites).order_by(sites.c.name)).mappings().all()
             done = [self._purge(connection, to_site(row), moment) for row in found]
-            gone = [p for p in done if p.decisions or p.steps or p.deltas]
-        return tuple(gone)
+        return tuple(p for p in done if p.decisions or p.steps or p.nonces or p.deltas)
 
     def delete_subject(self, site: str, subject: str, by: str = "system") -> Forgotten:
         """Remove the decisions and steps of ``subject`` (its keyed hash) at ``site``, and say what it taught.
@@ -108,26 +108,25 @@ class Retention(Part):
         old = sa.select(sa.func.max(ledger.c.seq)).where(ledger.c.site == site.name, ledger.c.time < limit)
         through = connection.execute(old).scalar_one()
         if through is None:
-            return Purged(site.name, 0, 0, 0)
+            return Purged(site.name, 0, 0, 0, 0)
         counts = {
             table.name: connection.execute(
                 sa.delete(table).where(table.c.site == site.name, table.c.seq <= through)
             ).rowcount
             for table in (decisions, steps)
         }
-        connection.execute(sa.delete(nonces).where(nonces.c.site == site.name, nonces.c.time < limit))
+        used = sa.delete(nonces).where(nonces.c.site == site.name, nonces.c.time < limit)
+        counts["nonces"] = connection.execute(used).rowcount
         unused: Any = sa.and_(
             states.c.site == site.name,
             states.c.status.in_([status.value for status in _UNUSED]),
             states.c.decided < limit,
             states.c.delta.is_not(None),
         )
-        deltas = connection.execute(sa.update(states).where(unused).values(delta=None)).rowcount
-        purged = Purged(site.name, counts["decisions"], counts["steps"], deltas)
-        if purged.decisions or purged.steps or purged.deltas:
-            facts = {"through": int(through), **counts, "deltas": deltas}
-            append(connection, self.clock(), [Entry("purged", site.name, facts)])
-        return purged
+        counts["deltas"] = connection.execute(sa.update(states).where(unused).values(delta=None)).rowcount
+        if any(counts.values()):
+            append(connection, self.clock(), [Entry("purged", site.name, {"through": int(through), **counts})])
+        return Purged(site.name, **counts)
 
 
 def _taught(connection: sa.Connection, site: str, seqs: list[int]) -> list[str]:

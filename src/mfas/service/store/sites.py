@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mfas.service.states import SOURCE, Phase, Policy, Site
+from mfas.service.states import SOURCE, NotAllowedError, Phase, Policy, Site
 from mfas.service.store.base import Part
 from mfas.service.store.chain import Entry, append
 from mfas.service.store.errors import StoreError, UnknownSiteError
@@ -87,6 +87,12 @@ def read_site(connection: sa.Connection, name: str) -> Site:
     if row is None:
         raise UnknownSiteError(f"expected a site that is there, got {name[:80]!r}")
     return to_site(row)
+
+
+def check_generation(site: Site, generation: int | None) -> None:
+    """Raise `NotAllowedError` when shadows were told to start afresh since ``generation`` was read."""
+    if generation is not None and site.generation != generation:
+        raise NotAllowedError(f"site {site.name}: expected what was learnt since the last fresh start, got older")
 
 
 def to_site(row: Mapping[Any, Any]) -> Site:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from mfas.service.freezing import FreezeSwitch
 from mfas.service.signing import Secret
 from mfas.service.store.answers import Answers
 from mfas.service.store.database import Database
@@ -15,7 +16,7 @@ from mfas.service.store.errors import StoreError
 from mfas.service.store.keyring import Keyring
 from mfas.service.store.ledger_rows import LedgerRows
 from mfas.service.store.lessons import Lessons
-from mfas.service.store.migrating import check_version, migrate
+from mfas.service.store.migrating import check_version, migrate, version
 from mfas.service.store.retention import Retention
 from mfas.service.store.schema import meta
 from mfas.service.store.sites import Sites
@@ -37,12 +38,20 @@ class Store(Sites, Keyring, Answers, Lessons, Weights, Transitions, Retention, L
         url: str,
         *,
         power_safe: bool = True,
+        create: bool = True,
         bounds: Bounds | None = None,
+        switch: FreezeSwitch | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.database = Database(url, power_safe=power_safe)
+        self.database = Database(url, power_safe=power_safe, create=create)
         self.bounds = Bounds() if bounds is None else bounds
+        self.switch = self._default_switch() if switch is None else switch
         self.clock = clock
+
+    def _default_switch(self) -> FreezeSwitch:
+        """The environment and, beside an SQLite database, the file ``DATABASE.freeze``."""
+        file = self.database.file
+        return FreezeSwitch(file.with_name(f"{file.name}.freeze") if self.database.is_sqlite else None)
 
     def migrate(self) -> None:
         """Make or update the tables; does nothing where they are up to date."""
@@ -65,6 +74,10 @@ class Store(Sites, Keyring, Answers, Lessons, Weights, Transitions, Retention, L
     def check(self) -> None:
         """Raise `StoreError` unless the tables are those of this version: what a ready probe asks."""
         check_version(self.database)
+
+    def version(self) -> str | None:
+        """Which migration the tables are at; None for an empty database."""
+        return version(self.database)
 
     def close(self) -> None:
         """Give all connections back."""

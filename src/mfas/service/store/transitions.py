@@ -13,12 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from mfas.service import states as machine
+from mfas.service.freezing import FreezeSwitch
 from mfas.service.states import SOURCE, Event, NotAllowedError, Phase, Policy, Site
 from mfas.service.store.base import Part
 from mfas.service.store.chain import Entry, append
 from mfas.service.store.errors import StoreError
 from mfas.service.store.schema import approvals, ledger, sites
-from mfas.service.store.sites import read_site
+from mfas.service.store.sites import check_generation, read_site
 from mfas.service.store.types import NewState, Status
 from mfas.service.store.weights import decide, insert_candidate, read_state
 from mfas.service.verdicts import Bounds, CanaryChange, Outcome, Verdict
@@ -31,12 +32,16 @@ class Transitions(Part):
     """What may change a site. ``by`` says who, ``reason`` why, both in plain words."""
 
     bounds: Bounds
+    switch: FreezeSwitch
 
-    def submit(self, state: NewState, changes: tuple[CanaryChange, ...], verdict: Verdict) -> Site:
+    def submit(
+        self, state: NewState, changes: tuple[CanaryChange, ...], verdict: Verdict, generation: int | None = None
+    ) -> Site:
         """A candidate with what canaries showed and its verdict, all at once: promoted, rejected, or waiting.
 
         There is no moment at which a candidate is in force without having been promoted. Raises `NotAllowedError` when
-        the site was frozen meanwhile, or its state in force is no longer the candidate's parent.
+        the site was frozen meanwhile, or its state in force is no longer the candidate's parent, or its ``generation``
+        is not the one the candidate was learnt in.
         """
         now = self.clock()
         with self.database.write() as connection:
@@ -46,6 +51,7 @@ class Transitions(Part):
                     f"site {site.name}: expected a candidate learnt from {site.state[:12]}, got one from "
                     f"{state.parent[:12]}"
                 )
+            check_generation(site, generation)
             site = machine.propose(site, state.id)
             insert_candidate(connection, state, changes, now)
             facts = {name: getattr(state, name) for name in ("id", "parent", "base", "signature", "method", "updates")}
@@ -53,9 +59,9 @@ class Transitions(Part):
             shown = [asdict(change) for change in changes]
             self._write(connection, site, Event.PROPOSED, now, {"state": facts, "canary": _finite(shown)})
             reason = "; ".join(verdict.reasons)
-            if verdict.outcome is Outcome.PROMOTE:
+            if verdict.outcome is Outcome.PROMOTE and site.policy is Policy.AUTO:
                 site = self._promote(connection, site, now, _MACHINE, reason)
-            elif verdict.outcome is not Outcome.WAIT or site.policy is Policy.OBSERVE:
+            elif site.policy is Policy.OBSERVE or verdict.outcome in (Outcome.REJECT, Outcome.ALARM):
                 site = self._reject(connection, site, now, _MACHINE, reason)
             if verdict.outcome is Outcome.ALARM:
                 site = self._alarm(connection, site, now, reason)
@@ -162,6 +168,9 @@ class Transitions(Part):
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
     def _promote(self, connection: sa.Connection, site: Site, now: datetime, by: str, reason: str) -> Site:
+        thrown = self.switch.thrown()
+        if thrown is not None:
+            raise NotAllowedError(f"site {site.name}: expected a site that is not frozen, got one frozen by {thrown}")
         candidate = str(site.candidate)
         before = site.state
         site = machine.promote(site, candidate)
