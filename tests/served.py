@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mfas.service.running import Service
 from mfas.service.settings import ServeConfig
 from mfas.service.signing import Secret
 from mfas.service.store import Store
+from mfas.service.store.types import utc_now
 
 SITE = "default"
 HOST = "http://127.0.0.1"
@@ -66,14 +68,17 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *, keys: bool = True, **config: Any) -> Iterator[Served]:
-    """Start a service on a new database in ``folder``; unlimited rate unless told."""
+def served(
+    folder: Path, *, keys: bool = True, clock: Callable[[], datetime] = utc_now, **config: Any
+) -> Iterator[Served]:
+    """Start a service on a database in ``folder``, or on ``database``; no limit of rate unless told."""
     limits = {"rate_per_second": 1e6, "burst": 1_000_000, **config.pop("limits", {})}
-    url = f"sqlite:///{folder / 'service.db'}"
+    url = config.pop("database", f"sqlite:///{folder / 'service.db'}")
     resolved = ServeConfig.model_validate({"database": url, "workers": 2, "limits": limits, **config})
-    store = Store(url, power_safe=False)
+    store = Store(url, power_safe=False, clock=clock)
     store.migrate()
-    store.add_site(SITE)
+    if not store.sites():
+        store.add_site(SITE)
     made: dict[str, str] = {}
     records: dict[str, Key] = {}
     if keys:

@@ -47,7 +47,8 @@ class Listening:
         self.thread.start()
         while not self.server.started:
             assert self.thread.is_alive()
-        self.url = "http://127.0.0.1:%d" % self.server.servers[0].sockets[0].getsockname()[1]
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
         self.running = running
 
     def stop(self) -> None:

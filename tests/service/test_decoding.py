@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import resource
 import struct
@@ -152,10 +153,8 @@ def test_a_jpeg_cannot_hide_its_size_behind_a_bare_marker() -> None:
 )
 def test_no_file_keeps_its_reader_busy(data: bytes) -> None:
     begun = time.perf_counter()
-    try:
+    with contextlib.suppress(ImageError):
         decode(data, Modality.RGB)
-    except ImageError:
-        pass
     assert time.perf_counter() - begun < 1.0
 
 

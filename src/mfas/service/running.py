@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from mfas.service.adapting import Adaptation
 from mfas.service.deciding import Decision, Given, Ready, Rules, decide, prepare, threshold_id
 from mfas.service.inference import Budget, OnnxScorer, Scorer
 from mfas.service.keys import Key
@@ -17,7 +18,7 @@ from mfas.service.metrics import Metrics
 from mfas.service.probing import ProbeWatch, look_of
 from mfas.service.settings import ServeConfig
 from mfas.service.signing import Identity, Secret
-from mfas.service.store import NonceSeenError, Store, StoredDecision
+from mfas.service.store import NonceSeenError, Policy, Site, Store, StoredDecision
 from mfas.service.store.chain import Entry, append
 from mfas.weights import default_directory
 
@@ -43,7 +44,9 @@ class Service:
     def __init__(self, config: ServeConfig, store: Store, secret: Secret) -> None:
         self.config, self.store, self.secret = config, store, secret
         limits = config.limits
-        self.source = OnnxScorer(config.model or default_directory(), config.threads)
+        directory = config.model or default_directory()
+        self.source = OnnxScorer(directory, config.threads)
+        self.adaptation = Adaptation(store, secret, self.source, directory, config.learning, config.threads)
         self.budget = Budget(config.workers, limits.queue)
         self.rate = RateLimiter(limits.rate_per_second, limits.burst)
         self.places = Ceiling(limits.concurrent_requests, "expected fewer requests at one time")
@@ -56,14 +59,16 @@ class Service:
         self._threads: CapacityLimiter | None = None
 
     def start(self) -> None:
-        """Warm the model up; from here on the service is ready."""
+        """Warm the model up, and let learn what may; from here on the service is ready."""
         self.source.warm()
+        self.adaptation.start()
         self.ready = True
 
     def stop(self) -> None:
         """Let what runs end, and give everything back."""
         self.ready = False
         self.budget.close()
+        self.adaptation.stop()
         self.store.close()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
@@ -76,29 +81,24 @@ class Service:
         """Whether a key was ever made: from then on nobody is served without one, be they all revoked."""
         return bool(self.store.keys())
 
-    def scorer(self, site: str) -> Scorer:
-        """The model in force at a site."""
-        del site
-        return self.source
-
     async def judge(
-        self, site: str, request_id: str, captures: Sequence[Given], key: Key | None, *, batch: bool = False
+        self, site: Site, request_id: str, captures: Sequence[Given], key: Key | None, *, batch: bool = False
     ) -> list[Answered]:
         """Decide on the captures of one request in one network batch; recorded before this returns.
 
         Captures of a ``batch`` are recorded as ``REQUEST.0``, ``REQUEST.1`` and so on.
         Raises `ImageError`, `BusyError`, `DeadlineError`, `NonceSeenError`.
         """
-        hidden = [self._hidden(site, given) for given in captures]
+        hidden = [self._hidden(site.name, given) for given in captures]
         nonces = [given.nonce for given in hidden if given.nonce is not None]
         if nonces:
-            await self.in_thread(partial(self._refuse_replays, site, nonces))
-        scorer = await self.in_thread(partial(self.scorer, site))
+            await self.in_thread(partial(self._refuse_replays, site.name, nonces))
+        scorer = await self.in_thread(partial(self.adaptation.scorer, site))
         decisions = await self._decide(captures, scorer)
         answered = []
         for number, (given, decision) in enumerate(zip(hidden, decisions, strict=True)):
             own = f"{request_id}.{number}" if batch else request_id
-            stored = _stored(own, site, decision, given, scorer, key)
+            stored = _stored(own, site.name, decision, given, scorer, key)
             answered.append(Answered(own, decision, scorer, stored))
         await self.in_thread(partial(self.store.record_decisions, [one.stored for one in answered]))
         await self._after(site, answered)
@@ -137,16 +137,18 @@ class Service:
             nonce=hashed("nonce", given.nonce),
         )
 
-    async def _after(self, site: str, answered: Sequence[Answered]) -> None:
+    async def _after(self, site: Site, answered: Sequence[Answered]) -> None:
         for one in answered:
             stored, decision = one.stored, one.decision
-            self.metrics.outcomes.labels(site, stored.outcome, stored.decision or "-").inc()
+            self.metrics.outcomes.labels(site.name, stored.outcome, stored.decision or "-").inc()
             if decision.planes is None or stored.score is None:
                 continue
-            source = f"{site}/{stored.key_id or '-'}"
+            source = f"{site.name}/{stored.key_id or '-'}"
             reason = self.watch.see(source, look_of(decision.planes), float(decision.said["score"]))
+            if site.policy is not Policy.OFF:
+                await self.in_thread(partial(self.adaptation.offer, site, decision, stored))
             if reason is not None:
-                self.metrics.alarms.labels(site).inc()
+                self.metrics.alarms.labels(site.name).inc()
                 await self.in_thread(partial(self._alarm, stored, reason))
 
     def _alarm(self, stored: StoredDecision, reason: str) -> None:

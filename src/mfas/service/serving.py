@@ -39,7 +39,7 @@ def build(config: ServeConfig) -> Service:
     Raises `ConfigError` when others could reach a service that has no key to tell them apart by, and what a database,
     a secret or a model directory that cannot be used raises.
     """
-    store = Store(config.database)
+    store = Store(config.database, bounds=config.bounds)
     store.migrate()
     known = store.keys()
     valid = [key for key in known if key.revoked is None]

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from mfas.config import Config
 from mfas.service.decoding import MAX_PIXELS
+from mfas.service.learning_config import LearningConfig
+from mfas.service.verdicts import Bounds
 
 MIB = 1024 * 1024
 
@@ -76,7 +78,8 @@ class ServeConfig(Config):
     processor; ``threads`` are those onnxruntime uses within one prediction. ``tell_scores`` off withholds every score,
     per modality and fused, and the uncertainty: an answer is then a decision and nothing to climb by. ``open_metrics``
     shows `/metrics` to callers without a key. ``smallest_face`` is the shortest side of a face box, in pixels, that is
-    judged.
+    judged. ``learning`` and ``bounds`` say how sites learn whose policy is not ``off``, and how far a candidate may go.
+    Rows past their site's retention are removed every ``purge_hours`` (0 = by `mfas store purge` alone).
     """
 
     host: str = "127.0.0.1"
@@ -92,6 +95,9 @@ class ServeConfig(Config):
     smallest_face: int = Field(32, ge=1)
     limits: Limits = Limits()
     probing: Probing = Probing()
+    learning: LearningConfig = LearningConfig()
+    bounds: Bounds = Bounds()
+    purge_hours: float = Field(1.0, ge=0)
 
     @property
     def secret_path(self) -> Path:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -13,6 +14,7 @@ from mfas.service.api import decisions, errors, sites, status
 from mfas.service.api.gate import Closing, Gate
 from mfas.service.running import Service
 
+log = logging.getLogger("mfas.service")
 DESCRIPTION = "Decides whether the face in front of a camera is a living person or an attack."
 
 
@@ -23,7 +25,9 @@ def create_app(service: Service, closing: Closing | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
         await service.in_thread(service.start)
+        purging = asyncio.create_task(_purge(service))
         yield
+        purging.cancel()
         await service.in_thread(service.stop)
 
     app = FastAPI(
@@ -51,6 +55,12 @@ def create_app(service: Service, closing: Closing | None = None) -> FastAPI:
     return app
 
 
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI 3.1 document."""
-    return app.openapi()
+async def _purge(service: Service) -> None:
+    """Remove what is past its retention, again and again."""
+    hours = service.config.purge_hours
+    while hours:
+        try:
+            await service.in_thread(service.store.purge)
+        except Exception:  # a database that is away now may be back by the next time
+            log.exception("purging failed")
+        await asyncio.sleep(hours * 3600)

@@ -43,7 +43,7 @@ async def decide(request: Request, caller: ScoreCaller, site: KnownSite, service
     with holding(service.memory) as held:
         parts = await read_parts(request, limits, held, images=IMAGES, most=most, text_bytes=TEXT_BYTES)
         captures = [one_capture(parts)]
-        answered = await service.judge(site.name, request.state.request_id, captures, caller.key)
+        answered = await service.judge(site, request.state.request_id, captures, caller.key)
     return answer_of(answered[0], tell=service.config.tell_scores)
 
 
@@ -54,7 +54,7 @@ async def decide_batch(request: Request, caller: ScoreCaller, site: KnownSite, s
     with holding(service.memory) as held:
         parts = await read_parts(request, limits, held, images=IMAGES, most=most, text_bytes=text_bytes)
         captures = many_captures(parts, limits.batch)
-        answered = await service.judge(site.name, request.state.request_id, captures, caller.key, batch=True)
+        answered = await service.judge(site, request.state.request_id, captures, caller.key, batch=True)
     answers = [answer_of(one, tell=service.config.tell_scores) for one in answered]
     return BatchAnswer(request_id=request.state.request_id, decisions=answers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from mfas.errors import InputError
 from mfas.service.api.access import AdminCaller, Caller, JsonBody, KnownSite, OperateCaller, Running, SiteName
 from mfas.service.api.errors import ApiError, documented
 from mfas.service.api.schemas import Pseudonym, Reason, Strict
@@ -176,6 +178,8 @@ async def set_site(
 def _set_site(service: Service, name: str, settings: SiteSettings, by: str) -> tuple[bool, Site]:
     store = service.store
     policy = None if settings.policy is None else Policy(settings.policy)
+    if policy not in (None, Policy.OFF):
+        _let_learn(service)
     if name not in {site.name for site in store.sites()}:
         days = settings.retention_days or DEFAULT_RETENTION_DAYS
         return True, store.add_site(name, policy or Policy.OFF, days, by)
@@ -184,6 +188,15 @@ def _set_site(service: Service, name: str, settings: SiteSettings, by: str) -> t
     if settings.retention_days is not None:
         store.set_retention(name, settings.retention_days, by)
     return False, store.site(name)
+
+
+def _let_learn(service: Service) -> None:
+    """Refuse before anything is written what this process could not do."""
+    try:
+        service.adaptation.open()
+    except InputError as reason:
+        logging.getLogger("mfas.service").warning("adaptation cannot begin: %s", reason)
+        raise ApiError(409, "no_adaptation", "this service cannot adapt: its log says what it lacks") from None
 
 
 @routes.get("/{site}/states", responses=_SEEN)
