@@ -237,6 +237,9 @@ def test_another_source_model_retires_every_state(auto: Store) -> None:
 def test_bytes_that_are_not_those_of_the_id_are_refused(auto: Store) -> None:
     with pytest.raises(StoreError, match="got others"):
         auto.submit(dataclasses.replace(state(), delta=b"other"), (), PROMOTE)
+    auto.submit(own := state(), (), REJECT)
+    with pytest.raises(StoreError, match="which is there"):
+        auto.submit(own, (), PROMOTE)
     with pytest.raises(StoreError, match="at most 16777216 bytes"):
         auto.submit(state(delta=b"x" * (16 * 2**20 + 1)), (), PROMOTE)
     assert auto.site("door").state == SOURCE
