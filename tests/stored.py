@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from mfas.service.store import SOURCE, StoredDecision
 from mfas.service.store.types import NewState, Step
@@ -75,7 +76,7 @@ def step(subject: str = "", **facts: Any) -> Step:
 
 def state(parent: str = SOURCE, site: str = "door", steps: tuple[int, int] = (0, 0), **facts: Any) -> NewState:
     """A candidate with bytes of its own; the signature is nobody's."""
-    delta = facts.pop("delta", f"weights {next(_COUNT)}".encode())
+    delta = facts.pop("delta", uuid4().bytes)
     known: dict[str, Any] = {"base": BASE, "signature": "0" * 64, "method": "mfas_danet", "updates": 8, "drift": 0.02}
     own = hashlib.sha256(delta).hexdigest()
     first, last = steps

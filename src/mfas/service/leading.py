@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+from contextlib import suppress
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -87,7 +88,9 @@ class SessionLease:
     def release(self) -> None:
         """See `Lease`."""
         if self._connection is not None:
-            # Closed for good, not given back to the pool: the lock belongs to the session.
+            with suppress(sa.exc.DBAPIError):
+                self._connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
+            # Closed for good, not given back to the pool: whatever happened, the session's locks end with it.
             self._connection.invalidate()
             self._connection.close()
             self._connection = None

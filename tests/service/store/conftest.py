@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,18 +23,19 @@ from mfas.service.store import Store
 _NAMES = itertools.count()
 
 
-def binaries() -> Path | None:
-    """The newest PostgreSQL that is installed."""
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    """Folder of the newest PostgreSQL that is installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[4]))
-    return found[-1].parent if found else None
+    if not found:
+        pytest.skip("no PostgreSQL binaries below /usr/lib/postgresql")
+    return found[-1].parent
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server(binaries: Path) -> Iterator[str]:
     """URL of a PostgreSQL server's folder of sockets, with ``{}`` for the name of a database."""
-    where = binaries()
-    if where is None:
-        pytest.skip("no PostgreSQL binaries below /usr/lib/postgresql")
+    where = binaries
     folder = Path(tempfile.mkdtemp(prefix="mfas-pg-", dir="/tmp"))
     # The server refuses to run as root.
     drop = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
@@ -51,7 +53,7 @@ def server() -> Iterator[str]:
         _wait(url.format("postgres"))
         yield url
     finally:
-        running.terminate()
+        running.send_signal(signal.SIGQUIT)  # at once, whoever is connected
         running.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
         (folder.parent / f"{folder.name}.log").unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_the_database_refuses_to_change_it(store: Store, verb: str) -> None:
 
 def without_triggers(file: Path, statement: str) -> None:
     """What somebody with the file in hand can do."""
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("DROP TRIGGER ledger_no_update")
         connection.execute("DROP TRIGGER ledger_no_delete")
         connection.execute(statement)
@@ -85,7 +86,7 @@ def test_one_flipped_byte_of_the_file_is_found(sqlite: Store) -> None:
     url, file = str(sqlite.database.url), sqlite.database.file
     wanted = sqlite.ledger(after=3, limit=1)[0].payload["row"].encode()
     sqlite.close()
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     raw = bytearray(file.read_bytes())
     at = raw.index(wanted)
@@ -98,7 +99,7 @@ def rewritten(store: Store) -> None:
     """A ledger whose owner has computed every hash anew after changing row 3."""
     from mfas.service.store.chain import row_hash
 
-    with sqlite3.connect(store.database.file) as connection:
+    with closing(sqlite3.connect(store.database.file)) as connection, connection:
         connection.execute("DROP TRIGGER ledger_no_update")
         connection.execute("UPDATE ledger SET payload = '{}', kind = 'other' WHERE seq = 3")
         connection.execute("DELETE FROM decisions WHERE seq = 3")
@@ -149,7 +150,7 @@ def test_a_file_that_cannot_be_read_is_a_sentence(sqlite: Store, harm: Callable[
     filled(sqlite)
     url, file = str(sqlite.database.url), sqlite.database.file
     sqlite.close()
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     harm(file)
     assert "cannot be read" in refusal("ledger", "verify", "--database", url)

@@ -80,6 +80,8 @@ def insert_candidate(
         raise StoreError(f"expected a delta of at most {LARGEST_DELTA} bytes, got {len(state.delta)}")
     if hashlib.sha256(state.delta).hexdigest() != state.id:
         raise StoreError(f"expected the bytes of state {state.id[:12]}, got others")
+    if connection.execute(sa.select(states.c.id).where(states.c.id == state.id)).first():
+        raise StoreError(f"expected a new state, got {state.id[:12]}, which is there")
     facts = {name: getattr(state, name) for name in NewState.__slots__}
     undecided = {"decided": None, "decided_by": None, "reason": None}
     values = {**facts, **undecided, "status": Status.CANDIDATE.value, "created": now}
