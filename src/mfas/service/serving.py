@@ -49,7 +49,7 @@ def build(config: ServeConfig) -> Service:
             f"expected an API key before listening on {config.host}, which others can reach, got none; "
             "make one with mfas keys add, or listen on 127.0.0.1"
         )
-    secret = load_secret(config.secret_path)
+    secret = load_secret(config.secret_file or store.database.secret_file)
     store.bind(secret)
     if not store.sites():
         store.add_site(FIRST_SITE)

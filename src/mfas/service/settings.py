@@ -73,8 +73,8 @@ class ServeConfig(Config):
     """Configuration of `mfas serve`.
 
     ``model`` None = the default weights of the package. ``database`` is
-    ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``; ``secret_file`` None = ``mfas-service.secret`` beside the
-    SQLite file, or here. ``workers`` 0 = one per
+    ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``; ``secret_file`` None = beside
+    the SQLite file. ``workers`` 0 = one per
     processor; ``threads`` are those onnxruntime uses within one prediction. ``tell_scores`` off withholds every score,
     per modality and fused, and the uncertainty: an answer is then a decision and nothing to climb by. ``open_metrics``
     shows `/metrics` to callers without a key. ``smallest_face`` is the shortest side of a face box, in pixels, that is
@@ -98,14 +98,6 @@ class ServeConfig(Config):
     learning: LearningConfig = LearningConfig()
     bounds: Bounds = Bounds()
     purge_hours: float = Field(1.0, ge=0)
-
-    @property
-    def secret_path(self) -> Path:
-        """The file with the secret, made at the first start unless the environment names one."""
-        if self.secret_file is not None:
-            return self.secret_file
-        kind, _, file = self.database.partition(":///")
-        return (Path(file).parent if kind == "sqlite" and file else Path()) / "mfas-service.secret"
 
     @property
     def loopback(self) -> bool:
