@@ -11,6 +11,7 @@ import typer
 from mfas._console import progress_bar, say, show
 from mfas._extras import needs
 from mfas.errors import MfasError
+from mfas.service.verbs import keys_app, ledger_app, store_app
 
 app = typer.Typer(
     name="mfas",
@@ -24,6 +25,9 @@ data_app = typer.Typer(
     help="Captures: import, simulate, check, crop, audit.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data_app, name="data")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(keys_app, name="keys")
+app.add_typer(store_app, name="store")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with the verb's configuration.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, dotted keys; may be repeated.")]
@@ -341,6 +345,55 @@ def report(
 
     given = {"run": run, "manifest": manifest, "source": source, "model": model, "out": out or run / "report.html"}
     show(report_stream(StreamReportConfig.resolve(config, overrides or (), given)), json)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on (default: this machine only).")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port; 0 = any that is free.")] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", help="sqlite:///FILE or postgresql://USER@HOST/NAME.")
+    ] = None,
+    model: ModelDir = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Serve decisions over HTTP until told to stop. Without --model the default weights decide."""
+    with needs("mfas serve"):
+        from mfas.service.serving import serve as run
+        from mfas.service.settings import ServeConfig
+
+        given = {"host": host, "port": port, "database": database, "model": model}
+        run(ServeConfig.resolve(config, overrides or (), given))
+
+
+@app.command()
+def client(
+    url: Annotated[
+        str | None, typer.Option("--url", help="Where the service is, such as http://127.0.0.1:8000.")
+    ] = None,
+    site: Annotated[str | None, typer.Option("--site", help="Site whose captures these are.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", envvar="MFAS_KEY", help="API key; better given as MFAS_KEY.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", help="Manifest, or folder of images to score by themselves.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Score table to write, Parquet or CSV.")] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Have a running service score captures, several at one time, and write a score table."""
+    with needs("mfas client"):
+        from mfas.service.client import ClientConfig
+        from mfas.service.client import score as run
+
+        given = {"url": url, "site": site, "key": key, "manifest": manifest, "out": out}
+        with progress_bar("scoring", "captures") as advance:
+            show(run(ClientConfig.resolve(config, overrides or (), given), advance), json)
 
 
 _UsageError: Any = typer.BadParameter.__mro__[1]

@@ -17,6 +17,7 @@ from mfas.data.capture import NoFace, load_capture
 from mfas.data.manifest import Manifest
 from mfas.data.preprocess import Capture, Planes, preprocess
 from mfas.errors import InputError, MissingExtraError
+from mfas.export.answer import answer
 from mfas.weights import default_directory
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     if isinstance(capture, NoFace):
         return {"outcome": Outcome.NON_RESPONSE.value, "reason": capture.reason, "score": None, **common}
     prediction = score(preprocess(capture, card.preprocess))
-    return {"outcome": Outcome.SCORED.value, **_answer(prediction, card, absent), **_where(capture), **common}
+    return {"outcome": Outcome.SCORED.value, **answer(prediction, card, absent), **_where(capture), **common}
 
 
 def _model(directory: Path, delta: Path | None) -> tuple[Card, Score]:
@@ -104,26 +105,6 @@ def _onnx_model(directory: Path) -> tuple[Card, Score]:
 
     predictor = OnnxPredictor(directory)
     return predictor.card, lambda planes: predictor.predict(*stack([planes]))
-
-
-def _answer(prediction: Prediction | OnnxPrediction, card: Card, missing: str) -> dict[str, Any]:
-    score, threshold = float(prediction.score[0]), card.threshold(missing)
-    names = list(enumerate(MODALITIES))
-    return {
-        "score": score,
-        "threshold": threshold,
-        "decision": "bona_fide" if score >= threshold else "attack",
-        "modality_scores": {
-            m.value: float(prediction.modality_scores[0, k]) for k, m in names if bool(prediction.present[0, k])
-        },
-        "uncertainty": float(prediction.uncertainty[0]),
-        "reliability": float(prediction.reliability[0]),
-        "substituted": [m.value for k, m in names if bool(prediction.substituted[0, k])],
-        "enhanced": {
-            m.value: float(prediction.enhanced[0, k]) for k, m in names if float(prediction.enhanced[0, k]) > 0
-        },
-        "trained_on": list(card.sources),
-    }
 
 
 def _where(capture: Capture) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -19,6 +21,12 @@ _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "ZIP"),
 )
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
+"""Markers without a length, which have no business before a scan: a decoder steps over them, and would find another
+frame than one who takes the next two bytes for a length."""
+_JPEG_FILL = re.compile(rb"\xff*(?=\xff)")
+_JPEG_MOST = 4096
+"""Segments before the first scan; a file of nothing but empty ones would keep its reader busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +101,38 @@ def _png_complete(data: bytes) -> bool:
 
 def _jpeg(data: bytes) -> tuple[Header, int]:
     """The header and the offset behind the frame segment."""
-    at = 2
-    while True:
-        if at + 4 > len(data):
-            raise NeedMoreError
-        if data[at] != 0xFF:
-            raise NotAnImageError("a JPEG file with a broken header")
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
+    for marker, at, end in _jpeg_segments(data, 2):
         if marker in _JPEG_FRAMES:
-            if at + 10 > len(data):
+            if at + 8 > len(data):
                 raise NeedMoreError
-            bits, height, width, channels = struct.unpack(">BHHB", data[at + 4 : at + 10])
-            return Header("JPEG", width, height, bits, channels), at + 2 + length
-        at += 2 + length
+            bits, height, width, channels = struct.unpack(">BHHB", data[at + 2 : at + 8])
+            return Header("JPEG", width, height, bits, channels), end
+    raise NotAnImageError("a JPEG file with a broken header")
 
 
 def _jpeg_scan(data: bytes) -> int:
     """Offset of the first scan, so that a thumbnail's end marker is not taken for the image's."""
-    at = _jpeg(data)[1]
-    while at + 4 <= len(data):
-        if data[at + 1] == 0xDA:
-            return at
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    try:
+        for marker, at, _ in _jpeg_segments(data, _jpeg(data)[1]):
+            if marker == 0xDA:
+                return at
+    except (NeedMoreError, NotAnImageError):
+        pass
     return len(data)
+
+
+def _jpeg_segments(data: bytes, at: int) -> Iterator[tuple[int, int, int]]:
+    """Marker, offset of its length, offset behind it, of each segment from ``at`` on; at most `_JPEG_MOST` of them."""
+    for _ in range(_JPEG_MOST):
+        fill = _JPEG_FILL.match(data, at)
+        at = fill.end() if fill else at
+        if at + 4 > len(data):
+            raise NeedMoreError
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at] != 0xFF or marker in _JPEG_BARE or length < 2:
+            raise NotAnImageError("a JPEG file with a broken header")
+        yield marker, at + 2, at + 2 + length
+        at += 2 + length
 
 
 def _webp(data: bytes) -> Header:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,26 @@ def load_capture(
     return _load(row, root, yunet, drop, check_unit=True)
 
 
+def capture_of(
+    images: Mapping[Modality, NDArray[Any]],
+    *,
+    name: str = "capture",
+    box: str = "",
+    depth_scale_m: float = 0.001,
+    depth_kind: str = METRIC,
+    yunet: Path | None = None,
+) -> Capture | NoFace:
+    """As `load_capture`, from images that are decoded already (`mfas.data.images`); depth as the sensor gave it.
+
+    Raises `ImageError` for depth in which no face can be and for a box outside the image, `InputError` for a malformed
+    box.
+    """
+    if Modality.DEPTH in images and depth_kind == METRIC:
+        check_distance(images[Modality.DEPTH], depth_scale_m, Modality.DEPTH.value)
+    found = _settle(name, box, images, {m: m.value for m in images}, None, yunet)
+    return found if isinstance(found, NoFace) else Capture(images, *found, depth_scale_m, depth_kind)
+
+
 def _load(
     row: Row, root: Path, yunet: Path | None, drop: Collection[Modality], *, check_unit: bool
 ) -> Capture | NoFace:
@@ -49,24 +69,37 @@ def _load(
     if not chosen:
         return NoFace(row.capture_id, "no modality is left")
     images: dict[Modality, NDArray[Any]] = {m: _decode(row, root, m, check_unit) for m in chosen}
-    unit = row.depth_scale_m, row.depth_kind
-    box = parse_box(row.box)
+    drawn_in = root / row.rgb if row.rgb else None
+    found = _settle(row.capture_id, row.box, images, {m: row.path(m) for m in chosen}, drawn_in, yunet)
+    return found if isinstance(found, NoFace) else Capture(images, *found, row.depth_scale_m, row.depth_kind)
+
+
+def _settle(
+    name: str,
+    text: str,
+    images: Mapping[Modality, NDArray[Any]],
+    called: Mapping[Modality, str],
+    drawn_in: Path | None,
+    yunet: Path | None,
+) -> tuple[Box | None, tuple[int, int]] | NoFace:
+    """The face box and the height and width of the image it is in; ``called`` names the images in reasons."""
+    box = parse_box(text)
     if box == FULL:
-        return Capture(images, None, (0, 0), *unit)
+        return None, (0, 0)
     if isinstance(box, Box):
-        reference = _reference(row, root, images)
+        reference = _reference(images, drawn_in)
         if not box.meets(*reference):
             height, width = reference
-            raise ImageError(f"capture {row.capture_id}: expected a box inside {width} x {height} pixels, got {box}")
-        return Capture(images, box, reference, *unit)
+            raise ImageError(f"capture {name}: expected a box inside {width} x {height} pixels, got {box}")
+        return box, reference
     for modality in (Modality.RGB, Modality.IR):
         if modality in images:
             shape = images[modality].shape
             found = find_face(images[modality], yunet)
             if found is None:
-                return NoFace(row.capture_id, f"no face found in {row.path(modality)}")
-            return Capture(images, found, (shape[0], shape[1]), *unit)
-    return NoFace(row.capture_id, "a face is not looked for in depth alone; give a box")
+                return NoFace(name, f"no face found in {called[modality]}")
+            return found, (shape[0], shape[1])
+    return NoFace(name, "a face is not looked for in depth alone; give a box")
 
 
 def _decode(row: Row, root: Path, modality: Modality, check_unit: bool) -> NDArray[Any]:
@@ -81,12 +114,12 @@ def _decode(row: Row, root: Path, modality: Modality, check_unit: bool) -> NDArr
     return raw
 
 
-def _reference(row: Row, root: Path, images: dict[Modality, NDArray[Any]]) -> tuple[int, int]:
+def _reference(images: Mapping[Modality, NDArray[Any]], drawn_in: Path | None) -> tuple[int, int]:
     """Height and width of the image the box was drawn in: RGB, even when it is dropped; without RGB the largest one."""
     if Modality.RGB in images:
         shape = images[Modality.RGB].shape
         return shape[0], shape[1]
-    if row.rgb:
-        header = read_header(root / row.rgb)
+    if drawn_in is not None:
+        header = read_header(drawn_in)
         return header.height, header.width
     return max(((i.shape[0], i.shape[1]) for i in images.values()), key=lambda s: s[0] * s[1])

@@ -1,0 +1,1 @@
+"""Migrations, oldest first; one that was released is never changed."""
