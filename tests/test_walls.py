@@ -7,10 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from commands import mfas
 from mfas.data.manifest import read_manifest
+from mfas.data.scores import read_scores
+from planted import captures
 
 EXTRA = ("torch", "kornia", "numba", "safetensors", "lightning_fabric")
 BLOCKED = f"""
@@ -44,7 +49,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported & heavy == set()
 
 
-@pytest.mark.parametrize("verb", ["demo", "train", "adapt", "predict", "export", "evaluate", "data", "benchmark"])
+VERBS = ["demo", "train", "adapt", "predict", "score", "export", "evaluate", "data", "benchmark", "report"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself_without_torch(verb: str) -> None:
     done = without_torch(verb, "--help")
     assert done.returncode == 0, done.stderr
@@ -97,6 +105,7 @@ def test_parts_that_need_no_torch_import_without_it() -> None:
     parts = ["mfas.core", "mfas.errors", "mfas.config", "mfas.card", "mfas.cli", "mfas.benchmark"]
     parts += ["mfas.data.manifest", "mfas.data.scores", "mfas.data.capture", "mfas.data.cropping", "mfas.data.check"]
     parts += ["mfas.metrics", "mfas.report", "mfas.benchmark.evaluation_run", "mfas.benchmark.data_runs"]
+    parts += ["mfas.benchmark.scoring_run", "mfas.benchmark.stream_report", "mfas.data.manifest_parts", "mfas._ray"]
     parts += ["mfas.benchmark.audit_run", "mfas.data.measure", "mfas.export.predictor", "mfas.benchmark.prediction_run"]
     done = python("-c", BLOCKED + "".join(f"import {name}\n" for name in parts))
     assert done.returncode == 0, done.stderr
@@ -115,6 +124,22 @@ def test_an_exported_model_predicts_without_torch_as_with_it(
     assert {k: bare[k] for k in ("decision", "substituted", "present")} == {
         k: full[k] for k in ("decision", "substituted", "present")
     }
+
+
+def test_a_manifest_is_scored_without_torch(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(captures(tmp_path, 4)), tmp_path / "manifest.parquet")
+    out = tmp_path / "scores.parquet"
+    done = without_torch("score", "--manifest", tmp_path / "manifest.parquet", "--out", out, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert np.isfinite(read_scores(out).column("score")).all()
+
+
+def test_an_adapted_stream_is_reported_without_torch(model_dir: Path, site: Path, tmp_path: Path) -> None:
+    argv = ("--model", model_dir, "--manifest", site / "manifest.parquet", "--method", "mfas_danet")
+    mfas("adapt", *argv, "--out", tmp_path, "--set", "threads=1", "--json").json()
+    done = without_torch("report", tmp_path, "--model", model_dir)
+    assert done.returncode == 0, done.stderr
+    assert "<svg" in (tmp_path / "report.html").read_text()
 
 
 def test_the_simulator_loads_no_torch() -> None:

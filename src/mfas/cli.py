@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 Out = Annotated[Path | None, typer.Option("--out", help="Folder or file to write.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
 ModelDir = Annotated[
-    Path | None, typer.Option("--model", help="Model directory (predict, adapt: default weights if none).")
+    Path | None, typer.Option("--model", help="Model directory (predict, score, adapt: default weights if none).")
 ]
 Missing = Annotated[str | None, typer.Option("--missing", help="Modalities to take away, such as depth,ir.")]
 Yunet = Annotated[
@@ -239,6 +239,35 @@ def predict(
         files = {"model": model, "delta": delta, "rgb": rgb, "depth": depth, "ir": ir}
         given = {**files, "box": box, "depth_scale_m": depth_scale_m, "yunet": yunet}
         show(run(PredictConfig.resolve(config, overrides or (), given)), json)
+
+
+@app.command()
+def score(
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="Captures to score; no labels needed.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Score table to write, .parquet.")] = None,
+    model: ModelDir = None,
+    missing: Missing = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Captures per pass through the network (32).")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes (default: one per core).")] = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="fp32 (default) or int8.")] = None,
+    yunet: Yunet = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", help="Score on Ray: local, auto, or the address of a cluster.")
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Score a whole manifest with an exported model, without torch; the same command goes on after a stop."""
+    with needs("mfas score"):
+        from mfas.benchmark.scoring_run import ScoreConfig
+        from mfas.benchmark.scoring_run import score as run
+
+        given = {"manifest": manifest, "out": out, "model": model, "missing": missing, "batch": batch}
+        given |= {"workers": workers, "precision": precision, "yunet": yunet, "ray": ray}
+        resolved = ScoreConfig.resolve(config, overrides or (), given)
+        with progress_bar("scoring", "captures") as advance:
+            show(run(resolved, advance), json)
 
 
 @app.command()

@@ -82,10 +82,10 @@ def parse(cls: type[ConfigT], values: Mapping[str, Any], origin: str) -> ConfigT
         raise ConfigError(f"{origin}: '{key}': {message}{shown}" if key else f"{origin}: {message}") from None
 
 
-def write_resolved(config: BaseModel, directory: Path, verb: str, **facts: Any) -> None:
-    """Write ``DIR/config.json``: the verb, its resolved configuration, versions, and any further ``facts``."""
+def write_resolved(config: BaseModel, directory: Path, verb: str, *, name: str = "config.json", **facts: Any) -> None:
+    """Write ``DIR/NAME``: the verb, its resolved configuration, versions, and any further ``facts``."""
     write_json(
-        directory / "config.json",
+        directory / name,
         {"verb": verb, "config": config.model_dump(mode="json"), **facts, "environment": environment()},
     )
 

@@ -17,16 +17,12 @@ from typing import Any
 import torch
 
 from mfas._extras import needs
+from mfas._ray import LOCAL, RETRIES, connected
 from mfas.benchmark.bench_cell import Workbench
 from mfas.benchmark.bench_cells import Cell, Grid
 from mfas.benchmark.bench_config import BenchConfig
 from mfas.benchmark.bench_outcome import ROW_FILE
 from mfas.benchmark.bench_workers import Job, attempt
-from mfas.errors import ConfigError
-
-LOCAL = "local"
-RETRIES = 3
-"""Times that a cell is tried again after the worker that ran it has died."""
 
 
 def check_ray() -> None:
@@ -51,10 +47,7 @@ def attempt_on_ray(grid: Grid, jobs: list[Job]) -> Iterator[tuple[Cell, str]]:
 
 def _attempted(ray: Any, grid: Grid, jobs: list[Job]) -> Iterator[tuple[Cell, str]]:
     config = grid.config
-    owned = not ray.is_initialized()
-    if owned:
-        _connect(ray, config)
-    try:
+    with connected(ray, config.ray or LOCAL, config.workers):
         run = ray.remote(num_cpus=1, max_retries=RETRIES)(_attempt)
         text = json.dumps(config.model_dump(mode="json"))
         waiting = {run.remote(text, str(Path.cwd()), cell, str(folder)): cell for cell, folder in jobs}
@@ -67,21 +60,6 @@ def _attempted(ray: Any, grid: Grid, jobs: list[Job]) -> Iterator[tuple[Cell, st
                 yield cell, "failed: the process that ran it died"
             except ray.exceptions.RayError as reason:
                 yield cell, f"failed: {type(reason).__name__}: {str(reason).strip().splitlines()[-1]}"
-    finally:
-        if owned:
-            ray.shutdown()
-
-
-def _connect(ray: Any, config: BenchConfig) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
-    if config.ray == LOCAL:
-        ray.init(num_cpus=config.workers, **quiet)
-        return
-    del quiet["include_dashboard"]
-    try:
-        ray.init(address=config.ray, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as reason:
-        raise ConfigError(f"expected a running Ray cluster at '{config.ray}', got none ({reason})") from None
 
 
 _HERE: dict[str, Workbench] = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +22,19 @@ CSV_SUFFIXES = (".csv",)
 
 def read_table(path: Path, what: str, error: type[InputError]) -> pa.Table:
     """Read a table; every CSV column comes as text. ``what`` names the file in messages ("manifest", "score table")."""
-    suffix = path.suffix.lower()
-    if suffix not in PARQUET_SUFFIXES + CSV_SUFFIXES:
-        raise error(f"expected a {what} named .parquet or .csv, got {path}")
-    if not path.is_file():
-        raise error(f"{what} not found: {path}")
-    try:
-        table = _read_parquet(path) if suffix in PARQUET_SUFFIXES else _read_csv(path)
-    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as reason:
-        raise error(f"{path}: not a readable {what}: {str(reason).splitlines()[0]}") from None
-    names = table.column_names
-    for name in names:
-        if names.count(name) > 1:
-            raise error(f"{path}: column '{name}' stands twice")
+    with _reading(path, what, error) as parquet:
+        table = _read_parquet(path) if parquet else _read_csv(path)
+    _check_names(table, path, error)
     return table
+
+
+def iterate_table(path: Path, what: str, error: type[InputError], rows: int) -> Iterator[pa.Table]:
+    """As `read_table`, in pieces of at most ``rows`` rows (CSV: of about a megabyte), never held together."""
+    with _reading(path, what, error) as parquet:
+        for batch in _parquet_batches(path, rows) if parquet else _csv_batches(path):
+            table = pa.Table.from_batches([batch])
+            _check_names(table, path, error)
+            yield table
 
 
 def write_table(table: pa.Table, path: Path, what: str, error: type[InputError]) -> None:
@@ -81,6 +82,37 @@ def number_column(table: pa.Table, name: str) -> tuple[pa.Array, int | None, str
     return pc.cast(pc.utf8_ltrim(filled, "+"), pa.float64()), None, ""
 
 
+@contextmanager
+def _reading(path: Path, what: str, error: type[InputError]) -> Iterator[bool]:
+    """Refuse what cannot be read; yields whether it is Parquet."""
+    suffix = path.suffix.lower()
+    if suffix not in PARQUET_SUFFIXES + CSV_SUFFIXES:
+        raise error(f"expected a {what} named .parquet or .csv, got {path}")
+    if not path.is_file():
+        raise error(f"{what} not found: {path}")
+    try:
+        yield suffix in PARQUET_SUFFIXES
+    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as reason:
+        raise error(f"{path}: not a readable {what}: {str(reason).splitlines()[0]}") from None
+
+
+def _check_names(table: pa.Table, path: Path, error: type[InputError]) -> None:
+    names = table.column_names
+    for name in names:
+        if names.count(name) > 1:
+            raise error(f"{path}: column '{name}' stands twice")
+
+
+def _parquet_batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=rows)
+
+
+def _csv_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa_csv.open_csv(path, **_csv_options(path)) as reader:
+        yield from reader
+
+
 def _read_parquet(path: Path) -> pa.Table:
     """One chunk per row group: a table in many chunks is copied again for every column that is looked at."""
     with pq.ParquetFile(path) as file:
@@ -88,17 +120,21 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
+    return pa_csv.read_csv(path, **_csv_options(path))
+
+
+def _csv_options(path: Path) -> dict[str, Any]:
+    """Every column as text, named by the first line."""
     with path.open(encoding="utf-8-sig", newline="") as handle:
         header = next(csv.reader(handle), [])
     names = [name.strip() for name in header]
-    return pa_csv.read_csv(
-        path,
-        read_options=pa_csv.ReadOptions(column_names=names, skip_rows=1),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=False),
-        convert_options=pa_csv.ConvertOptions(
+    return {
+        "read_options": pa_csv.ReadOptions(column_names=names, skip_rows=1),
+        "parse_options": pa_csv.ParseOptions(newlines_in_values=False),
+        "convert_options": pa_csv.ConvertOptions(
             column_types={name: pa.string() for name in names}, strings_can_be_null=False
         ),
-    )
+    }
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:

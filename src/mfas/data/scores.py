@@ -236,11 +236,11 @@ def _check(table: pa.Table, origin: str) -> None:
     with np.errstate(invalid="ignore"):
         refuse(scored & ~((score >= 0) & (score <= 1)), "score", "a score in [0, 1]")
     refuse(~scored & ~np.isnan(score), "score", "an empty score for a non_response")
-    _check_presentations(table, origin)
+    check_presentations(table, origin)
 
 
-def _check_presentations(table: pa.Table, origin: str) -> None:
-    """A presentation has one label, one species, one subject."""
+def check_presentations(table: pa.Table, origin: str) -> None:
+    """A presentation has one label, one species, one subject; `ScoreError` names one that has more."""
     for name in ("label", "species", "subject"):
         kinds = table.group_by(["presentation_id"], use_threads=False).aggregate([(name, "count_distinct")])
         odd = pc.index(pc.greater(kinds.column(f"{name}_count_distinct"), 1), True).as_py()
