@@ -26,11 +26,11 @@ import numpy as np
 import onnxruntime
 import torch
 from dataset_speed import _captures
-from mfas.benchmark.scoring_run import ScoreConfig, score
 from torch import nn
 
 from mfas._files import make_folder, write_json, write_text
 from mfas.adaptation.registry import create
+from mfas.benchmark.scoring_run import ScoreConfig, score
 from mfas.config import environment
 from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, parse_modalities
 from mfas.data.capture import NoFace, load_capture
