@@ -88,7 +88,7 @@ class SessionLease:
     def release(self) -> None:
         """See `Lease`."""
         if self._connection is not None:
-            with suppress(sa.exc.DBAPIError):
+            with suppress(sa.exc.SQLAlchemyError):
                 self._connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
             # Closed for good, not given back to the pool: whatever happened, the session's locks end with it.
             self._connection.invalidate()
