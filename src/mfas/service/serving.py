@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
 import socket
@@ -17,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mfas.errors import ConfigError
 from mfas.service.api.app import create_app
-from mfas.service.api.errors import CODES
+from mfas.service.api.errors import ApiError, response_of
 from mfas.service.api.gate import Closing
 from mfas.service.keys import Scope
 from mfas.service.running import Service
@@ -132,11 +131,19 @@ class _Protocol(H11Protocol):
 
     _silence: asyncio.TimerHandle | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # uvicorn would answer in plain text
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+        self._open = self.app
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._listen(_HEADER_SECONDS)
 
     def data_received(self, data: bytes) -> None:
+        full = self._most is not None and max(len(self.connections), len(self.tasks)) > self._most
+        self.app = _full if full else self._open
         super().data_received(data)
         if self._silence is not None and self._busy():
             self._silence.cancel()
@@ -166,11 +173,15 @@ class _Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Bytes that are no HTTP request."""
         del msg
-        code, message = CODES[400]
-        body = json.dumps({"code": code, "message": message, "request_id": uuid4().hex}).encode()
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        headers.append((b"content-length", str(len(body)).encode()))
+        body = response_of(ApiError(400), uuid4().hex)
+        headers = [*body.raw_headers, (b"connection", b"close")]
         response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
-        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+        for event in (response, h11.Data(data=bytes(body.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+async def _full(scope: Any, receive: Any, send: Any) -> None:
+    """More connections than the service can look after."""
+    error = ApiError(503, "too_many_connections", "expected fewer connections at one time", 1)
+    await response_of(error, uuid4().hex)(scope, receive, send)
