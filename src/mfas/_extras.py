@@ -18,6 +18,7 @@ EXTRA_OF = {
     "onnx": "export",
     "onnxscript": "export",
     "h5py": "hdf5",
+    "h11": "service",
     "alembic": "service",
     "fastapi": "service",
     "httpx": "service",
