@@ -49,7 +49,20 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported & heavy == set()
 
 
-VERBS = ["demo", "train", "adapt", "predict", "score", "export", "evaluate", "data", "benchmark", "report"]
+VERBS = [
+    "demo",
+    "train",
+    "adapt",
+    "predict",
+    "score",
+    "export",
+    "evaluate",
+    "data",
+    "benchmark",
+    "report",
+    "serve",
+    "client",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -107,6 +120,7 @@ def test_parts_that_need_no_torch_import_without_it() -> None:
     parts += ["mfas.metrics", "mfas.report", "mfas.benchmark.evaluation_run", "mfas.benchmark.data_runs"]
     parts += ["mfas.benchmark.scoring_run", "mfas.benchmark.stream_report", "mfas.data.manifest_parts", "mfas._ray"]
     parts += ["mfas.benchmark.audit_run", "mfas.data.measure", "mfas.export.predictor", "mfas.benchmark.prediction_run"]
+    parts += ["mfas.export.answer", "mfas.service.serving", "mfas.service.client"]
     done = python("-c", BLOCKED + "".join(f"import {name}\n" for name in parts))
     assert done.returncode == 0, done.stderr
 
