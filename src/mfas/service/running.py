@@ -19,7 +19,6 @@ from mfas.service.probing import ProbeWatch, look_of
 from mfas.service.settings import ServeConfig
 from mfas.service.signing import Identity, Secret
 from mfas.service.store import NonceSeenError, Policy, Site, Store, StoredDecision
-from mfas.service.store.chain import Entry, append
 from mfas.weights import default_directory
 
 T = TypeVar("T")
@@ -152,10 +151,9 @@ class Service:
                 await self.in_thread(partial(self._alarm, stored, reason))
 
     def _alarm(self, stored: StoredDecision, reason: str) -> None:
-        """A row of the ledger: whose key, which device, what looked like probing."""
-        facts = {"reason": reason, "key": stored.key_id, "device": stored.device, "request_id": stored.request_id}
-        with self.store.database.write() as connection:
-            append(connection, self.store.clock(), [Entry("probing_alarm", stored.site, facts)])
+        """A row of the ledger: whose key, what looked like probing; the device stands in the decision's own row."""
+        facts = {"reason": reason, "key": stored.key_id, "request_id": stored.request_id}
+        self.store.note("probing_alarm", stored.site, facts)
 
 
 def _stored(
