@@ -6,8 +6,11 @@ from fastapi import FastAPI
 
 from mfas.service.console import acting, entering, pages, trying
 
+ROUTERS = (entering.routes, pages.routes, acting.routes, trying.routes, pages.last_routes)
+"""All pages; the last answers what no page is."""
+
 
 def install(app: FastAPI) -> None:
-    """Add the pages; the last route answers what no page is."""
-    for routes in (entering.routes, pages.routes, acting.routes, trying.routes, pages.last_routes):
+    """Add the pages."""
+    for routes in ROUTERS:
         app.include_router(routes)

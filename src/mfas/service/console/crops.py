@@ -15,7 +15,7 @@ from mfas.data.preprocess import Planes
 
 
 def pictures(planes: Planes, spec: Preprocess) -> dict[str, str]:
-    """PNGs as ``data:`` addresses by modality; depth is brighter where it is nearer, black where it was not measured."""
+    """PNGs as ``data:`` addresses by modality; near is bright, what was not measured black."""
     return {m.value: _address(_levels(m, planes[m], spec)) for m in MODALITIES if m in planes}
 
 
@@ -28,7 +28,8 @@ def _levels(modality: Modality, plane: NDArray[np.float32], spec: Preprocess) ->
         shown = np.where(plane[1] > 0, 0.55 - 0.45 * plane[0], 0.0)
     else:
         shown = (plane[0] * spec.ir_std + spec.ir_mean) / spec.ir_clip
-    return np.clip(np.rint(255 * shown), 0, 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.clip(np.rint(255 * shown), 0, 255).astype(np.uint8)
+    return levels
 
 
 def _address(image: NDArray[np.uint8]) -> str:

@@ -96,8 +96,7 @@ async def verify_ledger(request: Request, visitor: AdminVisitor, service: Runnin
     anchor = fields.get("anchor", "").strip()
     found, fault = await service.in_thread(lambda: _verified(service, anchor))
     seq, own = await service.in_thread(service.store.ledger_head)
-    shown = {"head": f"{seq}:{own}", "anchor": anchor, "found": found, "fault": fault}
-    return page("ledger.html", visitor=visitor, **shown)
+    return page("ledger.html", visitor=visitor, head=f"{seq}:{own}", anchor=anchor, found=found, fault=fault)
 
 
 def _verified(service: Service, anchor: str) -> tuple[Verified | None, str]:

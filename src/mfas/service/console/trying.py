@@ -67,5 +67,5 @@ def _refused(request: Request, visitor: Visitor, site: Site, fields: Mapping[str
     """The form again, with what is wrong."""
     known = as_api_error(error)
     request.state.code = known.code
-    shown = {"answer": None, "pictures": {}, "fault": known.detail}
+    shown: dict[str, Any] = {"answer": None, "pictures": {}, "fault": known.detail}
     return page("try.html", known.status_code, visitor=visitor, site=site, fields=fields, **shown)

@@ -18,6 +18,15 @@ from mfas.service.verdicts import CanaryChange
 SHOWN_STEPS, SHOWN_EVENTS, SHOWN_STATES, SHOWN_DECISIONS = 200, 50, 20, 15
 ALARMS = ("alarm", "probing_alarm")
 EVENTS = (*(event.value for event in Event), "probing_alarm", "policy_set", "site_added", "base_adopted")
+_WORDS = {
+    "proposed": "candidate made",
+    "promoted": "put in force",
+    "rested": "cool-down over",
+    "probing_alarm": "alarm: looks like probing",
+    "policy_set": "policy set",
+    "site_added": "site made",
+    "base_adopted": "source model adopted",
+}
 _RATES, _ALARMS = timedelta(hours=24), timedelta(days=7)
 _MANY_ALARMS = 100
 
@@ -50,7 +59,7 @@ class Happened:
 
     seq: int
     time: datetime
-    kind: str
+    what: str
     by: str
     reason: str
     about: str
@@ -124,7 +133,8 @@ def lineage(store: Store, site: Site) -> tuple[str, ...]:
 
 def key_names(store: Store) -> dict[str, str]:
     """Names of keys by what the ledger calls their holders."""
-    return {f"key {key.id}": key.name for key in store.keys()}
+    known = store.keys()
+    return {f"key {key.id}": key.name for key in known}
 
 
 def called(by: str, names: Mapping[str, str]) -> str:
@@ -135,7 +145,8 @@ def called(by: str, names: Mapping[str, str]) -> str:
 def _happened(row: LedgerRow, names: Mapping[str, str]) -> Happened:
     facts = row.payload
     by = called(str(facts.get("by", "mfas")), names)
-    return Happened(row.seq, row.time, row.kind, by, str(facts.get("reason") or ""), _about(row.kind, facts))
+    what = _WORDS.get(row.kind, row.kind.replace("_", " "))
+    return Happened(row.seq, row.time, what, by, str(facts.get("reason") or ""), _about(row.kind, facts))
 
 
 def _about(kind: str, facts: Mapping[str, Any]) -> str:
