@@ -81,11 +81,19 @@ class Service:
         return bool(self.store.keys())
 
     async def judge(
-        self, site: Site, request_id: str, captures: Sequence[Given], key: Key | None, *, batch: bool = False
+        self,
+        site: Site,
+        request_id: str,
+        captures: Sequence[Given],
+        key: Key | None,
+        *,
+        batch: bool = False,
+        teach: bool = True,
     ) -> list[Answered]:
         """Decide on the captures of one request in one network batch; recorded before this returns.
 
-        Captures of a ``batch`` are recorded as ``REQUEST.0``, ``REQUEST.1`` and so on.
+        Captures of a ``batch`` are recorded as ``REQUEST.0``, ``REQUEST.1`` and so on. Without ``teach`` nothing is
+        learnt from them, whatever the site's policy.
         Raises `ImageError`, `BusyError`, `DeadlineError`, `NonceSeenError`.
         """
         hidden = [self._hidden(site.name, given) for given in captures]
@@ -100,7 +108,7 @@ class Service:
             stored = _stored(own, site.name, decision, given, scorer, key)
             answered.append(Answered(own, decision, scorer, stored))
         await self.in_thread(partial(self.store.record_decisions, [one.stored for one in answered]))
-        await self._after(site, answered)
+        await self._after(site, answered, teach)
         return answered
 
     async def _decide(self, captures: Sequence[Given], scorer: Scorer) -> list[Decision]:
@@ -136,7 +144,7 @@ class Service:
             nonce=hashed("nonce", given.nonce),
         )
 
-    async def _after(self, site: Site, answered: Sequence[Answered]) -> None:
+    async def _after(self, site: Site, answered: Sequence[Answered], teach: bool) -> None:
         for one in answered:
             stored, decision = one.stored, one.decision
             self.metrics.outcomes.labels(site.name, stored.outcome, stored.decision or "-").inc()
@@ -144,7 +152,7 @@ class Service:
                 continue
             source = f"{site.name}/{stored.key_id or '-'}"
             reason = self.watch.see(source, look_of(decision.planes), float(decision.said["score"]))
-            if site.policy is not Policy.OFF:
+            if teach and site.policy is not Policy.OFF:
                 await self.in_thread(partial(self.adaptation.offer, site, decision, stored))
             if reason is not None:
                 self.metrics.alarms.labels(site.name).inc()

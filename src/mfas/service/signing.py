@@ -34,8 +34,12 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret()"
 
+    def derived(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose; it tells nothing of the secret, nor of the keys of other purposes."""
+        return hmac.digest(self._raw, purpose.encode(), hashlib.sha256)
+
     def _mac(self, purpose: str, *parts: str) -> str:
-        key = hmac.digest(self._raw, purpose.encode(), hashlib.sha256)
+        key = self.derived(purpose)
         message = b"".join(len(raw).to_bytes(8, "big") + raw for raw in (part.encode() for part in parts))
         return hmac.new(key, message, hashlib.sha256).hexdigest()
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from mfas.service.api import decisions, errors, sites, status
 from mfas.service.api.gate import Closing, Gate
+from mfas.service.console import console
 from mfas.service.running import Service
 
 log = logging.getLogger("mfas.service")
@@ -44,6 +45,7 @@ def create_app(service: Service, closing: Closing | None = None) -> FastAPI:
     app.state.service = service
     for routes in (status.routes, sites.routes, decisions.router(service.config.limits)):
         app.include_router(routes)
+    console.install(app)
     errors.install(app)
     app.add_middleware(
         Gate,

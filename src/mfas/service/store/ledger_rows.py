@@ -31,7 +31,7 @@ class LedgerRows(Part):
         if kinds:
             found = found.where(ledger.c.kind.in_(kinds))
         with self.database.read() as connection:
-            return tuple(_row(row) for row in connection.execute(found).mappings())
+            return tuple(to_row(row) for row in connection.execute(found).mappings())
 
     def ledger_head(self) -> tuple[int, str]:
         """Number and hash of the last row: kept elsewhere, it proves later that nothing before it was changed."""
@@ -49,6 +49,7 @@ class LedgerRows(Part):
         return seq
 
 
-def _row(row: Mapping[Any, Any]) -> LedgerRow:
+def to_row(row: Mapping[Any, Any]) -> LedgerRow:
+    """A row of the ledger with its payload read."""
     facts = dict(row)
     return LedgerRow(**{**facts, "payload": json.loads(facts["payload"])})

@@ -215,6 +215,7 @@ ledger = sa.Table(
     _text("previous", 64),
     _text("hash", 64),
     sa.Index(None, "site", "seq"),
+    sa.Index(None, "site", "kind", "seq"),
 )
 
 ledger_head = sa.Table(

@@ -13,6 +13,7 @@ from mfas.service.signing import Secret
 from mfas.service.store.answers import Answers
 from mfas.service.store.database import Database
 from mfas.service.store.errors import StoreError
+from mfas.service.store.glances import Glances
 from mfas.service.store.keyring import Keyring
 from mfas.service.store.ledger_rows import LedgerRows
 from mfas.service.store.lessons import Lessons
@@ -27,7 +28,7 @@ from mfas.service.store.weights import Weights
 from mfas.service.verdicts import Bounds
 
 
-class Store(Sites, Keyring, Answers, Lessons, Weights, Transitions, Retention, LedgerRows):
+class Store(Sites, Keyring, Answers, Lessons, Weights, Transitions, Retention, LedgerRows, Glances):
     """Sites, keys, decisions, states and the ledger, in SQLite (one machine) or PostgreSQL (several nodes).
 
     Synchronous, and safe to be used by many threads. Every write is one transaction with its rows of the ledger. See
