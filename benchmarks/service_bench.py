@@ -177,6 +177,7 @@ def found_in_store(url: str, answered: Sequence[Mapping[str, Any]]) -> dict[str,
     try:
         kept = {body["request_id"]: _told(store.decision(body["request_id"])) for body in answered}
         checked = verify(store.database)
+        state = store.site(SITE).state  # before the promotions: a site that still learns may have another one since
         promoted = [row.payload for row in store.ledger(site=SITE, kinds=("promoted",), limit=10**6)]
         served = {SOURCE, *(row["to"] for row in promoted)}
         return {
@@ -186,8 +187,8 @@ def found_in_store(url: str, answered: Sequence[Mapping[str, Any]]) -> dict[str,
             "ledger_rows": checked.rows,
             "promotions": len(promoted),
             "forks": len(promoted) - len({row["from"] for row in promoted}),
-            "state": store.site(SITE).state,
-            "state_was_promoted": store.site(SITE).state in served,
+            "state": state,
+            "state_was_promoted": state in served,
             "answers_by_states_never_promoted": sum(body["state_id"] not in served for body in answered),
         }
     finally:

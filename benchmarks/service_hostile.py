@@ -65,8 +65,8 @@ def run(
     folder: Path, database: str, captures: int, site: str, streams: Sequence[str], *, careless: bool
 ) -> dict[str, Any]:
     """Every stream, each at a site of its own."""
-    # One class of a stream may take all presentations of that class among the three fifths that are split `train`.
-    manifest = bench.simulated(folder / "site", 4 * captures, site=site)
+    # A stream of one class takes all of its presentations out of the three fifths that are split `train`.
+    manifest = bench.simulated(folder / "site", 5 * captures, site=site)
     bench.simulated(folder / "canary", CANARY, seed=2, site=site)
     learning = LEARNING | {"source_canary": str(folder / "canary")}
     key = bench.prepare(database, keys=1, scope=Scope.ADMIN)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter
@@ -31,7 +32,8 @@ class Load:
     """Requests in a thread of its own, while the block lasts.
 
     Closed loop: each of ``clients`` asks again as soon as it is answered. With ``rate`` (requests a second) open loop:
-    requests go out when they are due, and ``seconds`` count from that moment, however late the sender is.
+    every request that is due before the end goes out, and ``seconds`` count from when it was due, however late the
+    sender is.
     ``make(number)`` gives path and body; ``urls`` and ``keys`` are taken in turn.
     """
 
@@ -44,13 +46,13 @@ class Load:
     _number: int = 0
 
     def __enter__(self) -> Self:
-        self._ended = threading.Event()
+        self._until = math.inf
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self._until = time.perf_counter()
         self._thread.join()
 
     async def _run(self) -> None:
@@ -61,23 +63,24 @@ class Load:
 
     async def _closed(self, http: httpx.AsyncClient) -> None:
         async def one() -> None:
-            while not self._ended.is_set():
-                if (await self._ask(http, time.perf_counter())).status == 0:
+            while time.perf_counter() < self._until:
+                if (await self._ask(http, time.perf_counter(), self._next())).status == 0:
                     await asyncio.sleep(0.05)
 
         await asyncio.gather(*(one() for _ in range(self.clients)))
 
     async def _open(self, http: httpx.AsyncClient, rate: float) -> None:
         async with asyncio.TaskGroup() as tasks:
-            while not self._ended.is_set():
-                due = self._begun + self._number / rate
+            while (due := self._begun + self._number / rate) < self._until:
                 await asyncio.sleep(max(0.0, min(due - time.perf_counter(), 0.1)))
                 if time.perf_counter() >= due:
-                    tasks.create_task(self._ask(http, due))
-                    await asyncio.sleep(0)
+                    tasks.create_task(self._ask(http, due, self._next()))
 
-    async def _ask(self, http: httpx.AsyncClient, due: float) -> Answer:
+    def _next(self) -> int:
         number, self._number = self._number, self._number + 1
+        return number
+
+    async def _ask(self, http: httpx.AsyncClient, due: float, number: int) -> Answer:
         path, body = self.make(number)
         headers = {"Content-Type": MULTIPART}
         if self.keys:
