@@ -44,7 +44,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported & heavy == set()
 
 
-@pytest.mark.parametrize("verb", ["demo", "train", "adapt", "predict", "export", "evaluate", "data", "benchmark"])
+VERBS = ["demo", "train", "adapt", "predict", "export", "evaluate", "data", "benchmark", "serve", "client"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself_without_torch(verb: str) -> None:
     done = without_torch(verb, "--help")
     assert done.returncode == 0, done.stderr
@@ -98,6 +101,7 @@ def test_parts_that_need_no_torch_import_without_it() -> None:
     parts += ["mfas.data.manifest", "mfas.data.scores", "mfas.data.capture", "mfas.data.cropping", "mfas.data.check"]
     parts += ["mfas.metrics", "mfas.report", "mfas.benchmark.evaluation_run", "mfas.benchmark.data_runs"]
     parts += ["mfas.benchmark.audit_run", "mfas.data.measure", "mfas.export.predictor", "mfas.benchmark.prediction_run"]
+    parts += ["mfas.export.answer", "mfas.service.serving", "mfas.service.client"]
     done = python("-c", BLOCKED + "".join(f"import {name}\n" for name in parts))
     assert done.returncode == 0, done.stderr
 

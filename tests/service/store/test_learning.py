@@ -499,10 +499,10 @@ def test_canaries_are_read_from_a_folder(lesson: Path, tmp_path: Path) -> None:
         read_canary("site", tmp_path / "none.csv", card())
 
 
-@pytest.mark.parametrize("method", ["mfas_danet", "mfas_danet+anchor", "tent", "eata", "oap", "rotta", "ta3_fas"])
+@pytest.mark.parametrize("method", ["mfas_danet", "mfas_danet+anchor", "rotta", "ta3_fas"])
 def test_a_shadow_can_be_put_on_stored_weights(source: SourceModel, method: str) -> None:
     settings = {"mfas_danet": QUICK} if "+" in method else QUICK if method == "mfas_danet" else {}
-    norm = "batch" if method in ("tent", "rotta") else "group"
+    norm = "batch" if method == "rotta" else "group"
     model = source.model if norm == "group" else trained(steps=5, norm="batch")
     own = (
         source.card if norm == "group" else source.card.model_copy(update={"architecture": model.stored_architecture()})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -200,3 +202,10 @@ def test_the_file_is_private_and_kept_safe(sqlite: Store, tmp_path: Path) -> Non
     with pytest.raises(StoreError, match="found none"):
         Store(f"sqlite:///{tmp_path}/other.db", create=False)
     assert sqlite3.sqlite_version_info >= (3, 35)
+
+
+def test_the_store_needs_no_torch() -> None:
+    parts = "store", "ledger", "keys", "signing", "leading", "learning_config", "quotas", "verbs", "freezing"
+    loaded = "{'torch', 'safetensors'} & set(sys.modules)"
+    code = f"import sys\nfor p in {parts}: __import__('mfas.service.' + p)\nassert not {loaded}"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

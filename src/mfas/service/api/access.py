@@ -70,7 +70,8 @@ def caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
 async def operator_unless(request: Request, service: Service) -> None:
     """For figures of all sites: a key with ``operate`` for all sites, unless they are open or no key was ever made."""
-    if service.config.open_metrics or (service.config.loopback and not await service.in_thread(service.has_keys)):
+    own = service.config.loopback and _same_machine(request)
+    if service.config.open_metrics or (own and not await service.in_thread(service.has_keys)):
         return
     presented = _presented(request)
     key = None if presented is None else await service.in_thread(lambda: service.store.find_key(presented))

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from mfas.core import Modality
 from mfas.service.api.errors import ApiError
-from mfas.service.api.multipart import Parts
 from mfas.service.api.schemas import CaptureFields
 from mfas.service.deciding import Given
 
-IMAGES = frozenset(m.value for m in Modality)
+IMAGES_IN_ORDER = tuple(m.value for m in Modality)
+IMAGES = frozenset(IMAGES_IN_ORDER)
 TEXT_BYTES = 1024
 """Of a form field; a JSON part may be longer."""
 CAPTURES = "captures"
@@ -24,7 +24,7 @@ _INDEXED = re.compile(r"(0|[1-9]\d{0,2})\.(rgb|depth|ir)")
 _FIELDS = frozenset(CaptureFields.model_fields)
 
 
-def one_capture(parts: Parts) -> Given:
+def one_capture(parts: dict[str, bytearray]) -> Given:
     """The capture of a single request; `ApiError` 422 for parts that are none of its fields, or no image."""
     images = {m: bytes(parts.pop(m.value)) for m in Modality if m.value in parts}
     unknown = sorted(set(parts) - _FIELDS)
@@ -38,10 +38,7 @@ def one_capture(parts: Parts) -> Given:
     return _given(fields, images, "0")
 
 
-IMAGES_IN_ORDER = tuple(m.value for m in Modality)
-
-
-def many_captures(parts: Parts, most: int) -> list[Given]:
+def many_captures(parts: dict[str, bytearray], most: int) -> list[Given]:
     """The captures of a batch request: a JSON part ``captures``, and images named ``0.rgb``, ``0.depth``, ``1.rgb``."""
     listed = _listed(parts.pop(CAPTURES, None), most)
     images: list[dict[Modality, bytes]] = [{} for _ in listed]

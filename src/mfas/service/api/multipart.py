@@ -20,10 +20,6 @@ _HEADER_BYTES = 4096
 _BOUNDARY_BYTES = 200
 
 
-class Parts(dict[str, bytearray]):
-    """Parts of a body by name, and how many bytes they hold of the process's memory."""
-
-
 def content_length(request: Request) -> int | None:
     """What the request says of its length; None if nothing that can be read."""
     text = request.headers.get("content-length", "")
@@ -51,7 +47,7 @@ class _Held:
 
 async def read_parts(
     request: Request, limits: Limits, held: _Held, *, images: frozenset[str], most: int, text_bytes: int
-) -> Parts:
+) -> dict[str, bytearray]:
     """The parts of a ``multipart/form-data`` body.
 
     A part whose name ends in one of ``images`` (after the last dot) may be as long as an image, others ``text_bytes``.
@@ -109,7 +105,7 @@ class _Reader:
     """Callbacks of the parser, which calls them with slices of what it was given."""
 
     def __init__(self, boundary: bytes, limits: Limits, images: frozenset[str], most: int, text_bytes: int) -> None:
-        self.parts = Parts()
+        self.parts: dict[str, bytearray] = {}
         self.ended = False
         self._limits, self._images, self._most, self._text_bytes = limits, images, most, text_bytes
         self._name, self._room = "", 0

@@ -56,7 +56,7 @@ class DecisionAnswer(BaseModel):
 
     request_id: str = Field(description="Finds the decision again.")
     outcome: Outcome
-    reason: str | None = Field(description="Why there is no score; null when there is one or scores are withheld.")
+    reason: str | None = Field(description="Why there is no score; null when `outcome` is `scored`.")
     decision: Literal["bona_fide", "attack"] | None = Field(description="Null unless `outcome` is `scored`.")
     score: float | None = Field(description="In [0, 1], higher = more bona fide; three digits. Null when withheld.")
     threshold: float | None = Field(description="`bona_fide` if and only if the unrounded score reaches it.")

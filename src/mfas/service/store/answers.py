@@ -16,11 +16,16 @@ from mfas.service.store.chain import Entry, append, canonical, content_hash, nex
 from mfas.service.store.errors import NonceSeenError, StoreError
 from mfas.service.store.schema import decisions, nonces, sites
 from mfas.service.store.sites import read_site
+from mfas.service.store.together import Together
 from mfas.service.store.types import Receipt, StoredDecision
+
+Decisions = tuple[StoredDecision, ...]
 
 
 class Answers(Part):
     """What the store knows of decisions."""
+
+    together: Together[Decisions, tuple[Receipt, ...]]
 
     def record_decision(self, decision: StoredDecision) -> Receipt:
         """See `record_decisions`."""
@@ -29,11 +34,15 @@ class Answers(Part):
     def record_decisions(self, given: Sequence[StoredDecision]) -> tuple[Receipt, ...]:
         """Write decisions and their ledger rows in one transaction: all, or none.
 
-        Once this returns they survive the end of the process. Raises `NonceSeenError` when a nonce was used at its
-        site before, `UnknownSiteError`, and `StoreError` when a request id was recorded before.
+        Once this returns they survive the end of the process. Other threads' decisions may share the transaction, but
+        not their faults. Raises `NonceSeenError` when a nonce was used at its site before, `UnknownSiteError`, and
+        `StoreError` when a request id was recorded before.
         """
-        if not given:
-            return ()
+        return self.together.do(tuple(given)) if given else ()
+
+    def record_together(self, jobs: Sequence[Decisions]) -> list[tuple[Receipt, ...]]:
+        """The decisions of all ``jobs`` in one transaction."""
+        given = [decision for job in jobs for decision in job]
         now = self.clock()
         rows = [_row(decision) for decision in given]
         with self.database.write() as connection:
@@ -49,9 +58,10 @@ class Answers(Part):
                 connection.execute(sa.insert(decisions), rows)
             except sa.exc.IntegrityError:
                 raise StoreError("expected request ids that were never recorded, got one that was") from None
-            entries = [Entry("decision", row["site"], {"row": content_hash(row)}) for row in rows]
-            placed = append(connection, now, entries)
-        return tuple(Receipt(d.request_id, seq, own) for d, (seq, own) in zip(given, placed, strict=True))
+            placed = iter(
+                append(connection, now, [Entry("decision", row["site"], {"row": content_hash(row)}) for row in rows])
+            )
+        return [tuple(Receipt(decision.request_id, *next(placed)) for decision in job) for job in jobs]
 
     def nonce_seen(self, site: str, nonce: str) -> bool:
         """Whether the nonce (its keyed hash) was used at the site: to refuse a replay before any work is done."""

@@ -21,6 +21,7 @@ from mfas.service.store.migrating import check_version, migrate, version
 from mfas.service.store.retention import Retention
 from mfas.service.store.schema import meta
 from mfas.service.store.sites import Sites
+from mfas.service.store.together import Together
 from mfas.service.store.transitions import Transitions
 from mfas.service.store.types import utc_now
 from mfas.service.store.weights import Weights
@@ -48,6 +49,7 @@ class Store(Sites, Keyring, Answers, Lessons, Weights, Transitions, Retention, L
         self.bounds = Bounds() if bounds is None else bounds
         self.switch = self._default_switch() if switch is None else switch
         self.clock = clock
+        self.together = Together(self.record_together)
 
     def _default_switch(self) -> FreezeSwitch:
         """The environment and, beside an SQLite database, the file ``DATABASE.freeze``."""

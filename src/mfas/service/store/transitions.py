@@ -1,7 +1,6 @@
 """Everything that changes what a site serves or learns: one transaction each, with its row of the ledger.
 
-`mfas.service.states` says what is allowed; this file reads a site, asks it, and writes what it answers. No other file
-writes the columns ``state``, ``phase`` or ``candidate`` of a site.
+`mfas.service.states` says what is allowed; this file alone writes what it answers.
 """
 
 from __future__ import annotations
