@@ -12,7 +12,7 @@ from mfas.service.api.access import KnownSite, Running
 from mfas.service.api.captures import IMAGES, TEXT_BYTES, one_capture
 from mfas.service.api.decisions import answer_of
 from mfas.service.api.errors import ApiError, as_api_error
-from mfas.service.api.multipart import Parts, holding, read_parts
+from mfas.service.api.multipart import holding, read_parts
 from mfas.service.api.schemas import CaptureFields
 from mfas.service.console.crops import pictures
 from mfas.service.console.forms import TOKEN
@@ -42,7 +42,7 @@ async def judge(request: Request, visitor: ScoreVisitor, site: KnownSite, servic
         parts = await read_parts(request, limits, held, images=IMAGES, most=most, text_bytes=TEXT_BYTES)
         visitor.check(parts.pop(TOKEN, bytearray()).decode("ascii", "replace"))
         # A form sends its empty fields as well.
-        told = Parts({name: value for name, value in parts.items() if value})
+        told = {name: value for name, value in parts.items() if value}
         fields = {**EMPTY, **{n: told[n].decode("utf-8", "replace") for n in EMPTY if n in told}}
         try:
             answered = await _judged(request, visitor, site, service, told)
@@ -51,7 +51,9 @@ async def judge(request: Request, visitor: ScoreVisitor, site: KnownSite, servic
     return page("try.html", visitor=visitor, site=site, fields=fields, fault="", **_shown(answered, service))
 
 
-async def _judged(request: Request, visitor: Visitor, site: Site, service: Service, told: Parts) -> Answered:
+async def _judged(
+    request: Request, visitor: Visitor, site: Site, service: Service, told: dict[str, bytearray]
+) -> Answered:
     capture = one_capture(told)
     (answered,) = await service.judge(site, request.state.request_id, [capture], visitor.key, teach=False)
     return answered
