@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from commands import mfas, refusal
@@ -58,6 +59,16 @@ def test_page_of_a_run_beside_its_source(runs: tuple[Path, Path], tmp_path: Path
     again = mfas("report", adapted, "--source", source, "--out", tmp_path / "page.html")
     assert again.code == 0
     assert (tmp_path / "page.html").read_text("utf-8") == page
+
+
+def test_a_run_of_the_default_weights_is_shown_with_its_threshold(site: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few.parquet"
+    manifest = read_manifest(site / "manifest.parquet")
+    write_manifest(Manifest(manifest.take(np.arange(12)).table, site), few)
+    out = tmp_path / "run"
+    mfas("adapt", "--manifest", few, "--method", "source", "--out", out, "--set", "threads=1", "--json").json()
+    told = mfas("report", out, "--manifest", few, "--out", tmp_path / "page.html", "--json").json()
+    assert not any("model directory" in note for note in told["notes"])
 
 
 def test_what_is_not_known_is_said(runs: tuple[Path, Path], model_dir: Path, site: Path, tmp_path: Path) -> None:

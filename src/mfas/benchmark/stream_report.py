@@ -20,6 +20,7 @@ from mfas.data.scores import ScoreTable, read_scores
 from mfas.errors import InputError
 from mfas.report.data import StreamData, StreamErrors, Timeline
 from mfas.report.stream_page import write_stream
+from mfas.weights import default_directory
 
 _HIDDEN = ("model", "manifest", "out", "yunet")
 """Paths of the machine that made the run do not belong on a page."""
@@ -113,7 +114,7 @@ def _errors(
 def _threshold(config: StreamReportConfig, made: Mapping[str, Any], notes: list[str]) -> float | None:
     if config.threshold is not None:
         return config.threshold
-    folder = config.model or Path(made["model"])
+    folder = config.model or (Path(made["model"]) if made["model"] else default_directory())
     if not (folder / CARD_FILE).is_file():
         notes.append("The model directory is not where it was, so no error rates are shown; --model says where it is.")
         return None
