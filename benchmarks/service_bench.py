@@ -120,6 +120,7 @@ class Server:
         given = {"port": 0, "database": database, "open_metrics": True, "secret_file": str(folder / "secret")}
         self._config.write_text(yaml.safe_dump({**given, **config}), encoding="utf-8")
         self.url = ""
+        self._http = httpx.Client(trust_env=False, verify=False, timeout=60)
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -129,6 +130,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         if self.process is not None:
             self.kill()
+        self._http.close()
 
     def start(self) -> float:
         """Start it, wait until it is ready; gives the seconds that took."""
@@ -143,7 +145,7 @@ class Server:
             if told:
                 self.url = told[0].rpartition(" ")[2]
                 try:
-                    if httpx.get(f"{self.url}/v1/ready", trust_env=False, timeout=30).status_code == 200:
+                    if self._http.get(f"{self.url}/v1/ready").status_code == 200:
                         return time.perf_counter() - begun
                 except httpx.TransportError:
                     pass
@@ -164,7 +166,7 @@ class Server:
 
     def figure(self, name: str) -> float:
         """Sum of the lines of /metrics that begin with ``name``."""
-        lines = httpx.get(f"{self.url}/metrics", trust_env=False, timeout=60).text.splitlines()
+        lines = self._http.get(f"{self.url}/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 

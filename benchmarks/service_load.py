@@ -29,6 +29,7 @@ import service_bench as bench
 import service_traffic as traffic
 
 from mfas.data.manifest import Manifest, write_manifest
+from mfas.service.settings import Limits
 
 KEYS = 4
 CROWD = 200
@@ -64,7 +65,7 @@ def saturate(folder: Path, database: str, seconds: float, captures: int) -> dict
     """Too many at once; then how many get through."""
     manifest = bench.simulated(folder / "site", captures)
     keys = bench.prepare(database, keys=20)
-    with bench.Server(folder, database, {"learning": {}}) as server:
+    with bench.Server(folder, database, {}) as server:
         crowd, deepest = _crowd(server, bench.shots(manifest), keys, seconds)
     with bench.Server(folder, database, {"workers": 1, "limits": bench.UNLIMITED}, "one") as server:
         alone, batched = _throughput(server, bench.shots(manifest), keys, seconds)
@@ -80,7 +81,7 @@ def saturate(folder: Path, database: str, seconds: float, captures: int) -> dict
         "captures_per_second": {"single": alone, "batch_32": batched, "mfas_score": offline},
         "single_over_score": round(alone / offline, 3),
         "batch_over_score": round(batched / offline, 3),
-        "kept_rules": not broken(crowd) and deepest <= 256,
+        "kept_rules": not broken(crowd) and len(crowd) >= CROWD and deepest <= Limits().queue,
     }
 
 
@@ -97,7 +98,9 @@ def _crowd(
 
     deepest, until = 0.0, time.monotonic() + seconds
     with traffic.Load([server.url], make, clients=CROWD, keys=keys) as load:
-        while time.monotonic() < until:
+        while load.running:
+            if time.monotonic() >= until:
+                load.end()
             deepest = max(deepest, server.figure("mfas_queue_depth "))
             time.sleep(0.1)
     return load.answers, deepest

@@ -31,9 +31,9 @@ class Answer:
 class Load:
     """Requests in a thread of its own, while the block lasts.
 
-    Closed loop: each of ``clients`` asks again as soon as it is answered. With ``rate`` (requests a second) open loop:
-    every request that is due before the end goes out, and ``seconds`` count from when it was due, however late the
-    sender is.
+    Closed loop: each of ``clients`` asks, once at least, again as soon as it is answered. With ``rate`` (requests a
+    second) open loop: every request that is due before the end goes out, and ``seconds`` count from when it was due,
+    however late the sender is.
     ``make(number)`` gives path and body; ``urls`` and ``keys`` are taken in turn.
     """
 
@@ -52,20 +52,31 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._until = time.perf_counter()
+        self.end()
         self._thread.join()
+
+    def end(self) -> None:
+        """Ask nothing new."""
+        self._until = min(self._until, time.perf_counter())
+
+    @property
+    def running(self) -> bool:
+        """Whether an answer is still waited for."""
+        return self._thread.is_alive()
 
     async def _run(self) -> None:
         self._begun = time.perf_counter()
         most = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        async with httpx.AsyncClient(limits=most, timeout=60, trust_env=False) as http:
+        async with httpx.AsyncClient(limits=most, timeout=60, trust_env=False, verify=False) as http:
             await (self._closed(http) if self.rate is None else self._open(http, self.rate))
 
     async def _closed(self, http: httpx.AsyncClient) -> None:
         async def one() -> None:
-            while time.perf_counter() < self._until:
+            while True:
                 if (await self._ask(http, time.perf_counter(), self._next())).status == 0:
                     await asyncio.sleep(0.05)
+                if time.perf_counter() >= self._until:
+                    return
 
         await asyncio.gather(*(one() for _ in range(self.clients)))
 
