@@ -184,7 +184,7 @@ def test_a_capture_is_tried(shown: Shown, site: Path) -> None:
     page.get_by_role("button", name="Decide").click()
     sync_api.expect(page.locator("#answer .verdict")).to_be_visible(timeout=WAIT_MS)
     sync_api.expect(page.get_by_alt_text("Face crop")).to_have_count(3, timeout=WAIT_MS)
-    page.get_by_role("link", name="Its page").click()
+    page.get_by_role("link", name="The page of this decision").click()
     shown.reads("No picture is kept.")
     assert shown.store.steps(SITE) == ()
 
