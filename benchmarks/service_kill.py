@@ -24,7 +24,7 @@ import service_traffic as traffic
 from mfas.errors import InputError
 from mfas.service.states import Policy
 
-LATEST = 4.0
+LATEST = 12.0
 """Seconds after the start of the load up to which a kill may come."""
 
 

@@ -100,8 +100,8 @@ class Load:
         try:
             response = await http.post(self.urls[number % len(self.urls)] + path, content=body, headers=headers)
             status, wait, told = response.status_code, response.headers.get("retry-after"), response.json()
-        except (httpx.TransportError, ValueError):
-            pass
+        except (httpx.TransportError, ValueError) as reason:
+            told = {"code": type(reason).__name__}
         answer = Answer(due - self._begun, time.perf_counter() - due, status, wait, told)
         self.answers.append(answer)
         return answer

@@ -10,13 +10,13 @@ from pydantic import Field, model_validator
 
 from mfas._extras import needs
 from mfas._files import sha256
-from mfas.card import CARD_FILE, ONNX_FILE, WEIGHTS_FILE, Card
+from mfas.card import CARD_FILE, ONNX_FILE, Card
 from mfas.config import Config
 from mfas.core import MODALITIES, CaptureIds, Modality, Outcome, Prediction, format_modalities
 from mfas.data.capture import NoFace, load_capture
 from mfas.data.manifest import Manifest
 from mfas.data.preprocess import Capture, Planes, preprocess
-from mfas.errors import InputError, MissingExtraError
+from mfas.errors import InputError
 from mfas.export.answer import answer
 from mfas.weights import default_directory
 
@@ -81,19 +81,13 @@ def predict(config: PredictConfig) -> dict[str, Any]:
 
 
 def _model(directory: Path, delta: Path | None) -> tuple[Card, Score]:
-    """The weights if torch is there to run them, else the exported graph; a delta needs the weights."""
-    exported = delta is None and (directory / ONNX_FILE).is_file()
-    if exported and not (directory / WEIGHTS_FILE).is_file():
+    """The exported graph where there is one, as in bulk scoring and the service; else, or for a delta, the weights."""
+    if delta is None and (directory / ONNX_FILE).is_file():
         return _onnx_model(directory)
-    try:
-        with needs("mfas predict"):
-            from mfas.adaptation.saving import deploy
-            from mfas.data.dataset import collate
-            from mfas.models.store import load_model
-    except MissingExtraError:
-        if exported:
-            return _onnx_model(directory)
-        raise
+    with needs("mfas predict"):
+        from mfas.adaptation.saving import deploy
+        from mfas.data.dataset import collate
+        from mfas.models.store import load_model
     model, card = load_model(directory)
     if delta is not None:
         deploy(model, delta, {"model": sha256(directory / CARD_FILE)})

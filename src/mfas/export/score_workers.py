@@ -48,6 +48,9 @@ def score_in_processes(settings: Scoring, shards: Iterable[Shard], workers: int)
             yield from _windowed(shards, 2 * workers, submit, first, lambda future: future.result())
         except BrokenProcessPool:
             raise InputError(_DIED) from None
+        except BaseException:  # a reader that stops, or Ctrl-C: what has not begun is not waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def score_on_ray(
@@ -73,6 +76,14 @@ def score_on_ray(
             yield from _windowed(shards, limit, lambda part: run.remote(shared, part), first, ray.get)
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
             raise InputError(_DIED) from None
+        except ray.exceptions.RayTaskError:  # a fault of ours: its traceback is wanted
+            raise
+        except ray.exceptions.RayError as reason:
+            told = str(reason).strip().splitlines()
+            named = type(reason).__name__
+            raise InputError(
+                f"expected the cluster to score every shard, got {named}: {told[-1] if told else ''}"
+            ) from None
 
 
 def _windowed(
