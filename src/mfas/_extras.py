@@ -18,6 +18,8 @@ EXTRA_OF = {
     "onnx": "export",
     "onnxscript": "export",
     "h5py": "hdf5",
+    "captum": "audit",
+    "cma": "audit",
     "h11": "service",
     "alembic": "service",
     "fastapi": "service",

@@ -24,7 +24,11 @@ app = typer.Typer(
 data_app = typer.Typer(
     help="Captures: import, simulate, check, crop, audit.", no_args_is_help=True, rich_markup_mode=None
 )
+audit_app = typer.Typer(
+    help="A model under attack: attack, search, steal, report.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(data_app, name="data")
+app.add_typer(audit_app, name="audit")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(keys_app, name="keys")
 app.add_typer(store_app, name="store")

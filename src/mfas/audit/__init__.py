@@ -1,0 +1,1 @@
+"""Attacks on a model, and what they find: perturbations, searches, stealing. Functions of a model and batches."""
