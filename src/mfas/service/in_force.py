@@ -113,7 +113,9 @@ class InForce(Generic[SourceT]):
 
 
 def _with(source: FasModel, delta: dict[str, Tensor]) -> FasModel:
-    model = deepcopy(source)
+    """The source model with the tensors of ``delta``; the others are the source's own, so that a state costs little."""
+    kept = (*source.named_parameters(), *source.named_buffers())
+    model = deepcopy(source, {id(tensor): tensor for name, tensor in kept if name not in delta})
     own = model.state_dict()
     with torch.no_grad():
         for name, value in delta.items():
