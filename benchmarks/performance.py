@@ -201,13 +201,31 @@ def memory(folder: Path) -> Part:
 
 
 def workers(folder: Path) -> Part:
-    """``mfas score`` with two workers over one, one thread each, on captures of 640 x 480 pixels."""
-    _wide(folder, 1200)
-    ratios = []
+    """``mfas score`` with two workers over one, one thread each, start included, on captures of 640 x 480 pixels.
+
+    Two processes, and two workers of Ray; as commands, since a worker of this file would import all that it does.
+    """
+    manifest = _wide(folder, 400)
+    rows = list(manifest.table.to_pylist())
+    many = [{**row, "capture_id": f"{turn}-{row['capture_id']}"} for turn in range(6) for row in rows]
+    write_manifest(Manifest.from_rows(many, folder), folder / "many.parquet")
+    command = [sys.executable, "-m", "mfas", "score", "--manifest", folder / "many.parquet", "--json"]
+    command += ["--out", folder / "scores.parquet", "--set", "decoders=0", "--set", "shard=100"]
+
+    def rate(*options: str) -> float:
+        (folder / "scores.parquet").unlink(missing_ok=True)
+        done = subprocess.run([*command, *options], check=True, capture_output=True)
+        return float(json.loads(done.stdout)["captures_per_second"])
+
+    found: list[Part] = []
     for _ in range(3):
-        one, two = (_scored(folder, workers=count, decoders=0, shard=100) for count in (1, 2))
-        ratios.append(two["captures_per_second"] / one["captures_per_second"])
-    return {"speed_up": median(ratios), "captures": 1200}
+        one, two = rate("--workers", "1"), rate("--workers", "2")
+        found.append({"processes": two / one, "ray": rate("--workers", "2", "--ray", "local") / one})
+    return {
+        "speed_up": median(row["processes"] for row in found),
+        "speed_up_ray": median(row["ray"] for row in found),
+        "captures": len(many),
+    }
 
 
 PARTS: dict[str, Callable[[Path], Part]] = {
@@ -224,7 +242,8 @@ TARGETS: tuple[tuple[str, str, str, str], ...] = (
     ("answer", "cold_seconds", "one capture, cold process to answer, seconds", "under 1.5"),
     ("answer", "warm_milliseconds", "one capture, warm, milliseconds", "under 15"),
     ("memory", "slope_mib_per_10000", "memory over 100,000 captures, MiB per 10,000", "below 1"),
-    ("workers", "speed_up", "two workers over one", "at least 1.7"),
+    ("workers", "speed_up", "two processes over one", "at least 1.7"),
+    ("workers", "speed_up_ray", "two workers of Ray over one process", "at least 1.7"),
 )
 
 
