@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import cv2
@@ -44,7 +44,7 @@ from mfas.models.store import load_default
 from mfas.simulation import load_site, simulate
 from mfas.weights import default_directory
 
-ROUNDS, BATCH = 7, 32
+ROUNDS, BATCH, SHARD = 7, 32, 1000
 SITE = "dev_a"
 """A development site: its captures are looked at for speed and parity only."""
 Part = dict[str, Any]
@@ -187,17 +187,26 @@ def answer(folder: Path) -> Part:
 
 
 def memory(folder: Path) -> Part:
-    """Resident memory of a process that scores 100,000 captures, over the second half of it."""
-    simulate(load_site(SITE), count=100, seed=11, out=folder / "memory")
-    rows = list(read_manifest(folder / "memory" / "manifest.parquet").table.to_pylist())
+    """Resident memory of ``mfas score`` over 100,000 captures, a process of its own; slope over the second half."""
+    out = folder / "memory"
+    simulate(load_site(SITE).model_copy(update={"resolution": 64}), count=100, seed=11, out=out)
+    rows = list(read_manifest(out / "manifest.parquet").table.to_pylist())
     long = ({**rows[i % len(rows)], "capture_id": f"c{i:06d}"} for i in range(100_000))
-    write_manifest(Manifest.from_rows(long, folder / "memory"), folder / "memory" / "long.parquet")
+    write_manifest(Manifest.from_rows(long, out), out / "long.parquet")
+    command = [sys.executable, "-m", "mfas", "score", "--manifest", str(out / "long.parquet"), "--workers", "1"]
+    command += ["--out", str(out / "s.parquet"), "--set", f"shard={SHARD}"]
     points: list[tuple[int, float]] = []
-    config = ScoreConfig(manifest=folder / "memory" / "long.parquet", out=folder / "memory" / "s.parquet", workers=1)
-    score(config, lambda done, _: points.append((done, _resident())))
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            finished = len(list((out / "s.parquet.parts").glob("[0-9]*.parquet")))
+            if finished and (not points or finished * SHARD > points[-1][0]):
+                points.append((finished * SHARD, _resident(process.pid)))
+            sleep(0.2)
+    if process.returncode:
+        raise RuntimeError(f"mfas score ended with {process.returncode}")
     late = np.array(points[len(points) // 2 :])
     slope = float(np.polyfit(late[:, 0], late[:, 1], 1)[0] * 10_000)
-    return {"captures": points[-1][0], "slope_mib_per_10000": slope, "resident_mib": points[-1][1]}
+    return {"captures": 100_000, "slope_mib_per_10000": slope, "resident_mib": points[-1][1]}
 
 
 def workers(folder: Path) -> Part:
@@ -332,9 +341,12 @@ def _seconds(work: Callable[[], object]) -> float:
     return perf_counter() - start
 
 
-def _resident() -> float:
-    """Of this process, in MiB (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def _resident(process: int) -> float:
+    """Of a process, in MiB (Linux); 0 when it has just ended."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except (OSError, IndexError):
+        return 0.0
 
 
 def _processor() -> str:
