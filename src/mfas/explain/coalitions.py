@@ -41,7 +41,8 @@ def tile(batch: Batch, patterns: Sequence[Coalition]) -> Batch:
 @torch.no_grad()
 def logits(model: FasModel, batch: Batch) -> Tensor:
     """Fused logits ``[B]``, in passes of `ROWS_AT_ONCE`."""
-    parts = torch.arange(len(batch)).split(ROWS_AT_ONCE)
+    count = len(batch)
+    parts = [torch.arange(start, min(start + ROWS_AT_ONCE, count)) for start in range(0, count, ROWS_AT_ONCE)]
     return torch.cat([model(batch.select(rows)).logit for rows in parts])
 
 
