@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from mfas._files import make_folder, read_json, write_json
+from mfas.benchmark.source_means import store_source_mean
 from mfas.benchmark.sources import read_sources
 from mfas.benchmark.training_run import TrainConfig, train
 from mfas.card import CARD_FILE, ONNX_FILE, WEIGHTS_FILE, Card, Preprocess
@@ -37,6 +38,7 @@ from mfas.simulation import SIMULATOR_VERSION, load_site, simulate
 from mfas.training.loop import EpochRecord
 from mfas.training.validation import score_patterns
 
+INSTALLED = Path(__file__).resolve().parents[1] / "src" / "mfas" / "weights" / "default"
 FIRST_VALIDATION_SEED = 100_000
 CHOICES = ("dev_a", "dev_b")
 CHECKS = ("office", "kiosk", "phone", "gate")
@@ -57,6 +59,9 @@ def main() -> None:
     _check_size(given)
     learn = [f"random:{seed}" for seed in range(given.sites)]
     held_out = [f"random:{FIRST_VALIDATION_SEED + seed}" for seed in range(given.validation_sites)]
+    if given.source_mean:
+        _store_source_mean(given, learn)
+        return
     for name in (*learn, *held_out):
         _simulated(name, given, given.validation_count if name in held_out else given.count, given.subjects)
     for name in (*CHOICES, *CHECKS):
@@ -92,8 +97,25 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     parser.add_argument("--set", action="append", default=[], help="further KEY=VALUE of `mfas train`")
+    parser.add_argument(
+        "--source-mean", type=int, default=0, metavar="N",
+        help="only measure the origin of explanations, on N captures of each training site, for the installed weights",
+    )  # fmt: skip
     parser.add_argument("--install", action="store_true", help="copy the weights into the package's source")
     return parser.parse_args()
+
+
+def _store_source_mean(given: argparse.Namespace, learn: list[str]) -> None:
+    """For weights that were made before this was measured: the first N captures they learnt from at each site."""
+    for name in learn:
+        _simulated(name, given, given.source_mean, given.subjects)
+    source = given.out / "source_mean.parquet"
+    write_manifest(read_sources([_folder(given, name) / "manifest.parquet" for name in learn]), source)
+    card = store_source_mean(INSTALLED, source)
+    assert card.source_mean is not None
+    mean = card.source_mean.model_copy(update={"sources": card.sources})
+    card.model_copy(update={"source_mean": mean}).write(INSTALLED)
+    print(mean)
 
 
 def _same_settings(given: argparse.Namespace) -> None:
@@ -179,9 +201,12 @@ def _finish(given: argparse.Namespace, trained: Path, out: Path, learn: list[str
         "captures_a_site": {"train": given.count, "validation": given.validation_count},
         "people_a_site": given.subjects,
     }
+    sources = (f"{len(learn)} random simulated sites",)
+    mean = card.source_mean
     card = card.model_copy(
         update={
-            "sources": (f"{len(learn)} random simulated sites",),
+            "sources": sources,
+            "source_mean": mean.model_copy(update={"sources": sources}) if mean is not None else None,
             "training": {**card.training, **recipe},
             "metrics": figures,
             "notice": NOTICE,
@@ -227,10 +252,9 @@ def _chunks(data: CachedTensors) -> Iterator[Batch]:
 
 
 def _install(weights: Path) -> None:
-    target = Path(__file__).resolve().parents[1] / "src" / "mfas" / "weights" / "default"
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(weights, target)
-    Card.read(target)
+    shutil.rmtree(INSTALLED, ignore_errors=True)
+    shutil.copytree(weights, INSTALLED)
+    Card.read(INSTALLED)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ VERBS = [
     "train",
     "adapt",
     "predict",
+    "explain",
     "score",
     "export",
     "evaluate",
@@ -99,6 +100,7 @@ def test_manifests_are_checked_and_cropped_without_torch(site: Path, tmp_path: P
         ("train", "--manifest", "m.csv", "--out", "m"),
         ("adapt", "--model", "m", "--manifest", "m.csv", "--out", "a"),
         ("predict", "--model", "m", "--rgb", "a.png"),
+        ("explain", "--model", "m", "--rgb", "a.png", "--out", "o"),
         ("export", "--model", "m", "--out", "e"),
         ("data", "simulate", "--site", "office", "--count", "3", "--out", "s"),
         ("demo",),
@@ -120,6 +122,7 @@ def test_parts_that_need_no_torch_import_without_it() -> None:
     parts += ["mfas.metrics", "mfas.report", "mfas.benchmark.evaluation_run", "mfas.benchmark.data_runs"]
     parts += ["mfas.benchmark.scoring_run", "mfas.benchmark.stream_report", "mfas.data.manifest_parts", "mfas._ray"]
     parts += ["mfas.benchmark.audit_run", "mfas.data.measure", "mfas.export.predictor", "mfas.benchmark.prediction_run"]
+    parts += ["mfas.explain.record", "mfas.explain.shapley", "mfas.explain.settings"]
     parts += ["mfas.export.answer", "mfas.service.serving", "mfas.service.client"]
     done = python("-c", BLOCKED + "".join(f"import {name}\n" for name in parts))
     assert done.returncode == 0, done.stderr

@@ -112,6 +112,17 @@ class Int8Loss(Config):
     largest_difference: float
 
 
+class SourceMean(Config):
+    """Fused logit on the mean lower maps of source captures: where an explanation starts from, with no modality at all.
+
+    Over ``captures`` captures of ``sources``; see `mfas.explain.empty`.
+    """
+
+    logit: float = Field(allow_inf_nan=False)
+    captures: int = Field(ge=1)
+    sources: tuple[str, ...] = ()
+
+
 class Card(Config):
     """What a set of weights is and how to use it.
 
@@ -120,7 +131,8 @@ class Card(Config):
     `gate` holds the heads' equal-error points as logits, `evidence` what the gate did on source validation (None in
     cards written before it was measured). `files` maps each file of the model directory to its SHA-256. `notice` is a
     sentence that goes with every answer of the model, empty for most. `adapted` stands in the card of an exported
-    adapted state, `int8` where there is a quantised graph.
+    adapted state, `int8` where there is a quantised graph. `source_mean` is None in cards written before it was
+    measured, and in those of adapted states.
     """
 
     format: Literal[1] = 1
@@ -139,6 +151,7 @@ class Card(Config):
     notice: str = ""
     adapted: AdaptedFrom | None = None
     int8: Int8Loss | None = None
+    source_mean: SourceMean | None = None
     files: dict[str, str] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
 

@@ -39,7 +39,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 Out = Annotated[Path | None, typer.Option("--out", help="Folder or file to write.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
 ModelDir = Annotated[
-    Path | None, typer.Option("--model", help="Model directory (predict, score, adapt: default weights if none).")
+    Path | None,
+    typer.Option("--model", help="Model directory (predict, explain, score, adapt: default weights if none)."),
 ]
 Missing = Annotated[str | None, typer.Option("--missing", help="Modalities to take away, such as depth,ir.")]
 Yunet = Annotated[
@@ -243,6 +244,37 @@ def predict(
         files = {"model": model, "delta": delta, "rgb": rgb, "depth": depth, "ir": ir}
         given = {**files, "box": box, "depth_scale_m": depth_scale_m, "yunet": yunet}
         show(run(PredictConfig.resolve(config, overrides or (), given)), json)
+
+
+@app.command()
+def explain(
+    model: ModelDir = None,
+    out: Out = None,
+    delta: Annotated[Path | None, typer.Option("--delta", help="Folder of a state adapted from --model.")] = None,
+    rgb: Annotated[Path | None, typer.Option("--rgb", help="RGB image.")] = None,
+    depth: Annotated[Path | None, typer.Option("--depth", help="16-bit depth image.")] = None,
+    ir: Annotated[Path | None, typer.Option("--ir", help="Near-infrared image.")] = None,
+    box: Annotated[str | None, typer.Option("--box", help="x,y,w,h in RGB pixels, or full.")] = None,
+    depth_scale_m: Annotated[float | None, typer.Option("--depth-scale-m", help="Metres per depth unit.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="Manifest of source captures, for the value of no modality.")
+    ] = None,
+    yunet: Yunet = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Decide on one capture as predict does, and show which sensors and places the verdict rests on, on a page.
+
+    Without --model the default weights decide. They were trained on simulated captures only.
+    """
+    with needs("mfas explain"):
+        from mfas.benchmark.explanation_run import ExplainConfig, explain_files
+
+        files = {"model": model, "delta": delta, "rgb": rgb, "depth": depth, "ir": ir, "baseline": baseline}
+        given = {**files, "box": box, "depth_scale_m": depth_scale_m, "yunet": yunet, "seed": seed, "out": out}
+        show(explain_files(ExplainConfig.resolve(config, overrides or (), given)), json)
 
 
 @app.command()

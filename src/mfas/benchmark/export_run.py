@@ -88,7 +88,7 @@ def _adapted(model: FasModel, card: Card, directory: Path, delta: Path) -> Card:
         step=int(facts.get("step", 0)),
         updates=int(facts.get("updates", 0)),
     )
-    return card.model_copy(update={"adapted": found, "int8": None, "files": {}})
+    return card.model_copy(update={"adapted": found, "int8": None, "source_mean": None, "files": {}})
 
 
 def _captures(manifest: Path, card: Card, config: ExportConfig) -> list[Planes]:

@@ -65,6 +65,15 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     model), `MissingExtraError`.
     """
     card, score = _model(config.model or default_directory(), config.delta)
+    capture, common = read_files(config, card)
+    if isinstance(capture, NoFace):
+        return {**non_response(capture), **common}
+    prediction = score(preprocess(capture, card.preprocess))
+    return {**decided(prediction, card, capture, common["missing"]), **common}
+
+
+def read_files(config: PredictConfig, card: Card) -> tuple[Capture | NoFace, dict[str, Any]]:
+    """The capture, with its face found, and what every answer about it says; errors as in `predict`."""
     files = {m: path for m, path in config.files().items() if m in card.modalities}
     if not files:
         raise InputError(f"expected an image the model was trained on ({format_modalities(card.modalities)}), got none")
@@ -73,11 +82,18 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     manifest = Manifest.from_rows([row], Path.cwd())
     capture = load_capture(manifest.row(0), manifest.root, yunet=config.yunet)
     absent = format_modalities(m for m in MODALITIES if m not in files)
-    common = {"model": card.model, "present": format_modalities(files), "missing": absent, **card.told()}
-    if isinstance(capture, NoFace):
-        return {"outcome": Outcome.NON_RESPONSE.value, "reason": capture.reason, "score": None, **common}
-    prediction = score(preprocess(capture, card.preprocess))
-    return {"outcome": Outcome.SCORED.value, **answer(prediction, card, absent), **_where(capture), **common}
+    return capture, {"model": card.model, "present": format_modalities(files), "missing": absent, **card.told()}
+
+
+def non_response(lost: NoFace) -> dict[str, Any]:
+    """What is said where there is no face."""
+    return {"outcome": Outcome.NON_RESPONSE.value, "reason": lost.reason, "score": None}
+
+
+def decided(prediction: Prediction | OnnxPrediction, card: Card, capture: Capture, missing: str) -> dict[str, Any]:
+    """What is said of a capture that was scored."""
+    box = "full" if capture.box is None else str(capture.box)
+    return {"outcome": Outcome.SCORED.value, **answer(prediction, card, missing), "box": box}
 
 
 def _model(directory: Path, delta: Path | None) -> tuple[Card, Score]:
@@ -99,7 +115,3 @@ def _onnx_model(directory: Path) -> tuple[Card, Score]:
 
     predictor = OnnxPredictor(directory)
     return predictor.card, lambda planes: predictor.predict(*stack([planes]))
-
-
-def _where(capture: Capture) -> dict[str, Any]:
-    return {"box": "full" if capture.box is None else str(capture.box)}

@@ -15,6 +15,7 @@ from torch import Tensor
 from mfas._files import make_folder, sha256
 from mfas.adaptation.gate import GateSettings
 from mfas.benchmark.gate_calibration import calibrate_gate
+from mfas.benchmark.source_means import measure_source_mean
 from mfas.benchmark.sources import read_sources
 from mfas.card import Card, Preprocess
 from mfas.config import Config, environment, write_resolved
@@ -96,6 +97,7 @@ def train(
     card = _card(config, manifest, model, validation_set, scores, history)
     presentations = validation_set.manifest.column("presentation_id")[validation_set.rows].astype(str)
     card = calibrate_gate(model, card, chunks(validation_set), bona_fide, presentations, config.gate)
+    card = card.model_copy(update={"source_mean": measure_source_mean(model, train_set)})
     card = save_model(model, card, config.out)
     write_resolved(config, config.out, "train")
     checkpoints.finish()

@@ -44,9 +44,8 @@ class Capture:
 def preprocess(capture: Capture, spec: Preprocess) -> Planes:
     """Network input float32 ``[C, size, size]`` of every modality the capture has; see `mfas.card.Preprocess`."""
     planes: Planes = {}
-    for modality, image in capture.images.items():
-        box = register(capture.box, capture.reference, (image.shape[0], image.shape[1]), modality.value)
-        cut = crop_square(image, box, spec.crop_scale, spec.size, nearest=modality is Modality.DEPTH)
+    for modality in capture.images:
+        cut = face_crop(capture, modality, spec.crop_scale, spec.size)
         if modality is Modality.RGB:
             planes[modality] = normalise_rgb(cut, spec)
         elif modality is Modality.DEPTH:
@@ -56,6 +55,13 @@ def preprocess(capture: Capture, spec: Preprocess) -> Planes:
         else:
             planes[modality] = normalise_ir(cut, spec)
     return planes
+
+
+def face_crop(capture: Capture, modality: Modality, scale: float, size: int | None) -> NDArray[Any]:
+    """The square around the face as the sensor gave it, ``size`` pixels a side (None: as many as it has)."""
+    image = capture.images[modality]
+    box = register(capture.box, capture.reference, (image.shape[0], image.shape[1]), modality.value)
+    return crop_square(image, box, scale, size, nearest=modality is Modality.DEPTH)
 
 
 def normalise_rgb(crop: NDArray[np.uint8], spec: Preprocess) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from mfas.report.bench_data import BenchData
 from mfas.report.bench_page import build_bench, write_bench
 from mfas.report.data import ReportData, ScoreGroup, StreamData, StreamErrors, Tile, Timeline
 from mfas.report.evaluation_page import build_evaluation, write_evaluation
+from mfas.report.explanation_page import build_explanation, write_explanation
 from mfas.report.page import build_report, write_report
 from mfas.report.stream_page import build_stream, write_stream
 
@@ -19,11 +20,13 @@ __all__ = [
     "build_audit",
     "build_bench",
     "build_evaluation",
+    "build_explanation",
     "build_report",
     "build_stream",
     "write_audit",
     "write_bench",
     "write_evaluation",
+    "write_explanation",
     "write_report",
     "write_stream",
 ]

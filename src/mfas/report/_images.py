@@ -24,19 +24,29 @@ def data_uri(source: bytes | Path, modality: Modality, side: int = SIDE, *, blur
 
     ``blurred``: only a dozen pixels are left across, so that nobody can be known again.
     """
+    shown = picture(source, modality)
+    if blurred:
+        shown.thumbnail((_BLURRED, _BLURRED), Image.Resampling.BOX)
+        scale = side / max(shown.size)
+        shown = shown.resize((round(shown.width * scale), round(shown.height * scale)))
+    shown.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return jpeg_uri(shown, 82)
+
+
+def picture(source: bytes | Path, modality: Modality) -> Image.Image:
+    """An RGB image of what ``source`` shows: depth coloured, IR stretched. `ImageError` if unreadable."""
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as opened:
-            picture = _colour(opened, modality)
+            return _colour(opened, modality)
     except (OSError, UnidentifiedImageError, SyntaxError):
         name = "bytes" if isinstance(source, bytes) else str(source)
         raise ImageError(f"expected an image of modality {modality} for the report, could not read {name}") from None
-    if blurred:
-        picture.thumbnail((_BLURRED, _BLURRED), Image.Resampling.BOX)
-        scale = side / max(picture.size)
-        picture = picture.resize((round(picture.width * scale), round(picture.height * scale)))
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+
+
+def jpeg_uri(shown: Image.Image, quality: int) -> str:
+    """An RGB image as a JPEG data URI."""
     buffer = BytesIO()
-    picture.save(buffer, format="JPEG", quality=82, optimize=True)
+    shown.save(buffer, format="JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
