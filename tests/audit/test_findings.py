@@ -40,7 +40,7 @@ def test_a_model_without_one_has_no_such_patch() -> None:
 
 def test_refining_a_patch_is_never_worse() -> None:
     victim, shown = toy_victim("mfas_danet"), attacks()
-    shifts = [search_patch(victim, shown, Modality.IR, PatchSettings(steps=n, refined=1)) for n in (0, 4)]
+    shifts = [search_patch(victim, shown, Modality.IR, PatchSettings(steps=n, refined=1, side=0.5)) for n in (0, 4)]
     assert shifts[0] is not None
     assert shifts[1] is not None
     assert shifts[1].shift >= shifts[0].shift - 1e-5

@@ -14,7 +14,7 @@ from mfas.audit.strength import measure_strength
 from mfas.audit.victim import labelled_live, prototypes
 from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, Modality
 from toys import SPEC, batch, card
-from victims import IR_ONLY, Linear, planted, toy_victim
+from victims import IR_ONLY, Backdoor, Linear, planted, toy_victim
 
 QUICK = PerturbSettings(steps=6, restarts=1)
 WIDE = PerturbSettings(steps=12, restarts=1, budget=Budgets(rgb=100, depth=100, ir=100))
@@ -146,6 +146,18 @@ def test_a_pattern_of_its_own_is_searched_on_its_own() -> None:
     assert gains["rgb"] is not None
     assert gains["rgb"] != gains[""]
     assert [cell.gain for cell in once.cells if cell.kind == "all" and cell.missing] == [None]
+
+
+def test_what_does_not_change_is_run_once() -> None:
+    victim, shown = toy_victim("mfas_danet"), attacks()
+    held = victim.holding(shown, [Modality.IR])
+    assert set(held.still) == {Modality.RGB, Modality.DEPTH}
+    changed = Batch({**shown.images, Modality.IR: shown.images[Modality.IR] + 0.5}, shown.present, shown.ids)
+    with torch.no_grad():
+        assert torch.allclose(held.output(changed).logit, victim.output(changed).logit, atol=1e-5)
+    meeting = planted(Backdoor())
+    assert meeting.holding(shown, [Modality.RGB, Modality.IR]).still.keys() == {Modality.DEPTH}
+    assert victim.holding(shown, list(Modality)).still == {}
 
 
 def test_the_check_of_the_search_rises() -> None:

@@ -15,9 +15,10 @@ from pages import parse
 from toys import card, trained
 
 SMALL = (
-    "--set", "queries=[12, 24]", "--set", "pool=10", "--set", "test=20", "--set", "transfer=4", "--set", "rate_limit=8",
-    "--set", "steal.epochs=2", "--set", "steal.rounds=2", "--set", "perturb.steps=2", "--set", "detector.window=3",
-    "--set", "threads=1",
+    "--set", "queries=[6, 12]", "--set", "strategies=[diverse, both]", "--set", "answers=[score, label]",
+    "--set", "pool=10", "--set", "test=12", "--set", "transfer=2", "--set", "rate_limit=4", "--set", "threads=1",
+    "--set", "steal.epochs=1", "--set", "steal.least_steps=1", "--set", "steal.rounds=1", "--set", "perturb.steps=1",
+    "--set", "detector.window=2",
 )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def row_of(result: dict[str, Any], **equal: Any) -> dict[str, Any]:
 
 def test_every_clone_is_there(result: dict[str, Any]) -> None:
     clones = result["clones"]
-    assert len(clones) == 2 * 3 + 2 * 2 + 2 + 2
+    assert len(clones) == 2 * 2 + 2 * 1 + 2 + 2
     for row in clones:
         assert 0 <= row["agreement"] <= 1
         assert 0 <= row["by_chance"] <= 1
@@ -55,15 +56,15 @@ def test_every_clone_is_there(result: dict[str, Any]) -> None:
         assert (row["mean_difference"] is None) == (row["answers"] == "label")
         assert row["transfer_clean"] == clones[0]["transfer_clean"]
         assert row["white_box"] >= row["transfer_clean"]
-    assert row_of(result, defence="rate limit")["asked"] == 8
+    assert row_of(result, defence="rate limit")["asked"] == 4
     stopped = row_of(result, defence="detector")
-    plain = row_of(result, queries=24, strategy="both", answers="score", defence="")
-    assert stopped["asked"] == (plain["alarm"] or 24)
+    plain = row_of(result, queries=12, strategy="both", answers="score", defence="")
+    assert stopped["asked"] == (plain["alarm"] or 12)
 
 
 def test_a_victim_that_learns_is_put_back(result: dict[str, Any]) -> None:
     rows = [row for row in result["clones"] if row["defence"] == "learning"]
-    assert [row["asked"] for row in rows] == [12, 24]
+    assert [row["asked"] for row in rows] == [6, 12]
     assert rows[0]["victim_before"] == rows[1]["victim_before"]
     assert all(row["updates"] >= 0 for row in rows)
 
@@ -86,7 +87,7 @@ def test_a_short_answer_and_the_same_seed(result: dict[str, Any], manifest: Path
     assert shown.code == 0, shown.err
     assert "agreement" in shown.out
     again = json.loads((tmp_path / "steal.json").read_text())
-    same = {"queries": 24, "strategy": "both", "answers": "score", "defence": ""}
+    same = {"queries": 12, "strategy": "both", "answers": "score", "defence": ""}
     first, second = row_of(result, **same), row_of(again, **same)
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
 

@@ -25,7 +25,7 @@ Objective = Callable[[Batch], Tensor]
 class AscentSettings(Config):
     """Length of a search: ``steps`` of ``restarts`` runs, the first from the clean image."""
 
-    steps: int = Field(20, ge=1)
+    steps: int = Field(10, ge=1)
     restarts: int = Field(2, ge=1)
     first_step: float = Field(0.5, gt=0, le=2, description="of the budget; step t is this over the root of 1 + t")
     budget: Budgets = Budgets()

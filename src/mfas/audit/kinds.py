@@ -71,8 +71,9 @@ def perturb(
     kind = kind_of(name)
     shares = {m: share for m, share in kind.shares.items() if not absent(batch, [m])}
     ball = Ball(batch, victim.card.preprocess, settings.budget, shares)
+    own = victim if kind.goal == "cross" else victim.holding(batch, shares)
     with victim.open():
-        return ascend(batch, ball, objective_of(kind, victim, settings, live or {}), settings, seed)
+        return ascend(batch, ball, objective_of(kind, own, settings, live or {}), settings, seed)
 
 
 def objective_of(kind: Kind, victim: Victim, settings: PerturbSettings, live: Prototypes) -> Objective:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from mfas.audit.kinds import PerturbSettings, kind_of, perturb
-from mfas.audit.victim import Prototypes, Victim, absent, accepted, labelled_live
-from mfas.core import Batch, parse_modalities
+from mfas.audit.victim import Prototypes, Victim, absent, accepted, decide
+from mfas.core import MODALITIES, Batch, parse_modalities
 
 CLEAN = "clean"
 """The row of captures as they are."""
+WHITE_BOX = (*(m.value for m in MODALITIES), "all")
+"""Kinds that are searched anew for every pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,15 @@ def measure_matrix(
 ) -> Matrix:
     """Perturb ``batches`` (attack captures) in every kind and let ``victim`` decide under every pattern.
 
-    With ``every_pattern`` a perturbation of the fused score is searched anew for each pattern (white box in every
-    cell); otherwise, and for kinds with another goal, the one found with all sensors is shown to fewer.
+    With ``every_pattern`` the kinds of `WHITE_BOX` are searched anew for each pattern; otherwise, and for all other
+    kinds, what was found with every sensor at work is shown to fewer.
     """
     cells = [_cell(victim, CLEAN, missing, batches, None) for missing in patterns]
     kept: dict[str, tuple[Batch, ...]] = {}
     for name in kinds:
         full, gain = _perturbed(victim, batches, name, settings, live, seed)
         kept[name] = full
-        anew = every_pattern and kind_of(name).goal == "fused"
+        anew = every_pattern and name in WHITE_BOX
         for missing in patterns:
             if missing and anew and _touched(batches, name, missing):
                 shown = [some for some in (_answerable(batch, missing) for batch in batches) if len(some)]
@@ -104,13 +106,9 @@ def _cell(victim: Victim, name: str, missing: str, batches: Sequence[Batch], gai
     shown = [_answerable(batch, missing) for batch in batches]
     shown = [batch for batch in shown if len(batch)]
     empty = torch.zeros(0, dtype=torch.bool)
-    return MatrixCell(
-        kind=name,
-        missing=missing,
-        accepted=torch.cat([accepted(victim, batch, missing) for batch in shown]) if shown else empty,
-        taught=torch.cat([labelled_live(victim, batch) for batch in shown]) if shown else empty,
-        gain=gain,
-    )
+    decided = [decide(victim, batch, missing) for batch in shown] or [(empty, empty)]
+    let_in, taught = (torch.cat(part) for part in zip(*decided, strict=True))
+    return MatrixCell(kind=name, missing=missing, accepted=let_in, taught=taught, gain=gain)
 
 
 def _answerable(batch: Batch, missing: str) -> Batch:

@@ -26,7 +26,8 @@ class PatchSettings(Config):
     side: float = Field(0.125, gt=0, le=0.5)
     refined: int = Field(2, ge=0)
     steps: int = Field(10, ge=0)
-    captures: int = Field(32, ge=0, description="attack captures it is searched on; 0 = no search")
+    captures: int = Field(8, ge=0, description="attack captures it is searched on; 0 = no search")
+    judged: int = Field(32, ge=1, description="attack captures it is judged on, those first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,12 @@ class Patch:
 def search_patch(
     victim: Victim, batch: Batch, modality: Modality, settings: PatchSettings, seed: int = 0
 ) -> Patch | None:
-    """The patch of ``modality`` that raises the mean fused logit most; None where no capture has the modality."""
+    """The patch of ``modality`` that raises the mean fused logit of the first ``captures`` of ``batch`` most.
+
+    It is judged on the first ``judged``. None where no capture that it is searched on has the modality.
+    """
+    judged = batch.select(torch.arange(min(settings.judged, len(batch))))
+    batch = batch.select(torch.arange(min(settings.captures, len(batch))))
     if absent(batch, [modality]):
         return None
     size = victim.card.preprocess.size
@@ -72,7 +78,7 @@ def search_patch(
         if found[0] > best[0]:
             best = (found[0], top, left, found[1])
     _, top, left, values = best
-    return _judge(victim, batch, modality, (top, left), values)
+    return _judge(victim, judged, modality, (top, left), values)
 
 
 def put(batch: Batch, modality: Modality, at: tuple[int, int], values: Tensor) -> Batch:
@@ -90,18 +96,11 @@ def _places(size: int, side: int) -> Sequence[int]:
 
 
 def _fills(scale: Scale, side: int, seed: int) -> list[Tensor]:
-    """Lowest, highest, a checkerboard of both, stripes, noise. Depth is measured all over the patch."""
-    board = (torch.arange(side)[:, None] + torch.arange(side)) % 2
-    shades = [
-        torch.zeros(side, side),
-        torch.ones(side, side),
-        board,
-        torch.arange(side)[:, None].expand(side, side) % 2,
-    ]
-    shades.append(torch.rand((side, side), generator=torch.Generator().manual_seed(seed)))
+    """Lowest, highest, noise. Depth is measured all over the patch."""
+    noise = torch.rand((side, side), generator=torch.Generator().manual_seed(seed))
     out = []
-    for shade in shades:
-        values = scale.low[0] + shade.float() * (scale.high - scale.low)[0]
+    for shade in (torch.zeros(side, side), torch.ones(side, side), noise):
+        values = scale.low[0] + shade * (scale.high - scale.low)[0]
         out.append(torch.where(scale.full[0] > 0, values, scale.high[0]))
     return out
 
@@ -130,8 +129,9 @@ def _refine(
         with victim.open(), torch.enable_grad():
             gain = (victim.output(put(batch, modality, at, asked)).logit - clean).mean()
             (slope,) = torch.autograd.grad(gain, [asked])
-        if float(gain) > best[0]:
-            best = (float(gain), asked.detach().clone())
+        reached = float(gain.detach())
+        if reached > best[0]:
+            best = (reached, asked.detach().clone())
         rate = 0.25 / (1 + step) ** 0.5
         moved = values + rate * scale.full[0] * slope.sign()
         values = torch.where(scale.full[0] > 0, moved.maximum(scale.low[0]).minimum(scale.high[0]), values)

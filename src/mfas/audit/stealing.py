@@ -25,8 +25,9 @@ from mfas.models.contract import FasModel
 class StealSettings(Config):
     """How a clone is made. Each round asks, learns from all answers so far, and knows better where it is unsure."""
 
-    rounds: int = Field(4, ge=1)
-    epochs: int = Field(8, ge=1, description="over all answers, in every round")
+    rounds: int = Field(3, ge=1)
+    epochs: int = Field(4, ge=1, description="over all answers, in every round")
+    least_steps: int = Field(30, ge=1, description="of learning in a round, however few the answers")
     learning_rate: float = Field(3e-3, gt=0)
     batch_size: int = Field(32, ge=2)
     ask_at_once: int = Field(10, ge=1)
@@ -69,8 +70,9 @@ def learn(
     """Fit the fused score to the answers by cross-entropy, in place; the model is left in eval mode."""
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate)
+    per_epoch = -(-len(answers) // settings.batch_size)
     with contiguous_norms(model):
-        for _ in range(settings.epochs):
+        for _ in range(max(settings.epochs, -(-settings.least_steps // per_epoch))):
             for rows in torch.randperm(len(answers), generator=generator).split(settings.batch_size):
                 loss = bce(model(queries.select(rows)).logit, answers[rows])
                 optimiser.zero_grad()

@@ -16,8 +16,8 @@ from mfas.audit.space import STEPS, Budgets
 from mfas.audit.victim import Prototypes, Victim, accepted
 from mfas.core import Batch
 
-STEP_COUNTS = (1, 5)
-BUDGET_FACTORS = (0.25, 0.5, 2.0, 4.0)
+STEP_COUNTS = (1, 3)
+BUDGET_FACTORS = (0.25, 0.5, 2.0)
 
 
 @dataclass(frozen=True, slots=True)

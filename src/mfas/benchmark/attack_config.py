@@ -18,11 +18,11 @@ class StreamPart(Config):
     Of their attacks a ``share`` is perturbed in the way ``kind``. Probe and canary are captures of the other people.
     """
 
-    captures: int = Field(300, ge=0)
+    captures: int = Field(200, ge=0)
     share: float = Field(0.5, gt=0, le=1)
     kind: str = "pseudo_label"
-    probe: int = Field(200, ge=2)
-    canary: int = Field(60, ge=0)
+    probe: int = Field(120, ge=2)
+    canary: int = Field(40, ge=0)
     batch_size: int = Field(10, ge=1)
 
     @field_validator("kind")
@@ -47,7 +47,7 @@ class AttackConfig(Config):
     missing: tuple[str, ...] = Field(MISSING_PATTERNS, min_length=1)
     every_pattern: bool = Field(True, description="search anew for each pattern, not once with all sensors")
     perturb: PerturbSettings = PerturbSettings()
-    strength: int = Field(40, ge=0, description="captures of the check that more effort finds more; 0 = no check")
+    strength: int = Field(16, ge=0, description="captures of the check that more effort finds more; 0 = no check")
     patch: PatchSettings = PatchSettings()
     stream: StreamPart = StreamPart()
     batch_size: int = Field(32, ge=1)

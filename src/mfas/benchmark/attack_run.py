@@ -181,11 +181,13 @@ class _Bench:
         """The best universal patch of each modality."""
         rows = []
         for victim in self.victims if self.config.patch.captures else ():
-            some = _first(self.batches, self.config.patch.captures)[0]
+            some = self.batches[0]
             for modality in Modality:
                 patch = search_patch(victim, some, modality, self.config.patch, self.config.seed)
                 if patch is not None:
-                    rows.append({"victim": victim.name, "count": len(some), **_patch(patch)})
+                    rows.append(
+                        {"victim": victim.name, "count": min(len(some), self.config.patch.judged), **_patch(patch)}
+                    )
         return rows
 
 

@@ -64,7 +64,7 @@ _RESIDUAL = (
     "AUC of 1 - cosine between a modality's feature and what the others say of it, for noise in that modality alone: "
     "against the same attacks unperturbed, against living faces, and of unperturbed attacks against faces."
 )
-_PATCH = "The same small patch on every capture, at its best place. Rates on the captures it was searched on."
+_PATCH = "The same small patch on every capture, at its best place. Few captures are searched on, more are judged."
 _STREAM = (
     "Half of the people give the stream, others the clean probe. In each pair of columns: after the stream as it is, "
     "and after the same stream with a share of its attacks perturbed so as to be taught as living."
