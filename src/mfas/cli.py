@@ -170,6 +170,64 @@ def data_audit(
     show(result if json else brief(result), json)
 
 
+Victims = Annotated[
+    list[Path] | None, typer.Option("--model", help="Model directory; may be repeated (default weights if none).")
+]
+Deltas = Annotated[
+    list[Path] | None, typer.Option("--delta", help="Folder of a state adapted from such a model; may be repeated.")
+]
+
+
+@audit_app.command("attack")
+def audit_attack(
+    model: Victims = None,
+    delta: Deltas = None,
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="Labelled captures.")] = None,
+    out: Out = None,
+    captures: Annotated[int | None, typer.Option("--captures", help="Attack captures to perturb (200).")] = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Perturb attacks so that models take them for living faces; also in the stream of a model that learns."""
+    with needs("mfas audit attack"):
+        from mfas.benchmark.attack_config import AttackConfig
+        from mfas.benchmark.attack_run import attack
+        from mfas.benchmark.attack_text import brief_attack
+
+        given = {"model": model or None, "delta": delta or None, "manifest": manifest, "out": out}
+        given |= {"captures": captures, "seed": seed}
+        resolved = AttackConfig.resolve(config, overrides or (), given)
+        with progress_bar("attacking", "attacks") as advance:
+            result = attack(resolved, advance)
+        show(result if json else brief_attack(result), json)
+
+
+@audit_app.command("steal")
+def audit_steal(
+    model: Victims = None,
+    delta: Deltas = None,
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="Labelled captures.")] = None,
+    out: Out = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Train clones of a model on its answers to queries, and measure what slows a thief down."""
+    with needs("mfas audit steal"):
+        from mfas.benchmark.attack_text import brief_steal
+        from mfas.benchmark.steal_config import StealConfig
+        from mfas.benchmark.steal_run import rob
+
+        given = {"model": model or None, "delta": delta or None, "manifest": manifest, "out": out, "seed": seed}
+        resolved = StealConfig.resolve(config, overrides or (), given)
+        with progress_bar("stealing", "clones") as advance:
+            result = rob(resolved, advance)
+        show(result if json else brief_steal(result), json)
+
+
 @app.command()
 def train(
     manifest: Annotated[list[Path] | None, typer.Option("--manifest", help="Source manifest; may be repeated.")] = None,

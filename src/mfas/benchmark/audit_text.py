@@ -23,8 +23,8 @@ def brief(result: Mapping[str, Any]) -> dict[str, Any]:
         **({"notes": "\n".join(result["notes"])} if result["notes"] else {}),
         "captures": result["captures"],
         "unreadable": "\n".join([str(faults["count"]), *faults["files"][:5]]),
-        "sensors": _grid(sensor_cells(result)),
-        **{title: _grid(cells) for title, cells in tables if len(cells) > 1},
+        "sensors": grid(sensor_cells(result)),
+        **{title: grid(cells) for title, cells in tables if len(cells) > 1},
         **({"reading": _READING} if judged else {"constants": result["constants"]}),
         "page": result["page"],
     }
@@ -74,7 +74,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _grid(rows: list[list[str]]) -> str:
+def grid(rows: list[list[str]]) -> str:
     """Columns of equal width, two spaces between."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,64 @@
+"""What a stealing audit found, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def steal_findings(result: Mapping[str, Any]) -> list[str]:
+    """Sentences model by model: how much was stolen, what defences did, whether the victim changed."""
+    out: list[str] = []
+    for model in result["models"]:
+        name = model["name"]
+        rows = [row for row in result["clones"] if row["victim"] == name]
+        out += _clones(name, rows)
+        out += _defences(name, rows)
+        out += _detector(name, rows, next(one for one in result["detectors"] if one["victim"] == name))
+        out += _learners(name, rows)
+    return out
+
+
+def _clones(name: str, rows: list[dict[str, Any]]) -> Iterator[str]:
+    plain = [row for row in rows if not row["defence"]]
+    for count in dict.fromkeys(row["queries"] for row in plain):
+        best = max((row for row in plain if row["queries"] == count), key=lambda row: float(row["agreement"]))
+        yield (
+            f"{name}: {count} queries give a clone that decides alike in {_percent(best['agreement'])} of captures "
+            f"(by chance {_percent(best['by_chance'])}; strategy '{best['strategy']}', answers '{best['answers']}'); "
+            f"attacks perturbed on it are accepted in {_percent(best['transfer'])}, unperturbed in "
+            f"{_percent(best['transfer_clean'])}, perturbed on the model itself in {_percent(best['white_box'])}."
+        )
+
+
+def _defences(name: str, rows: list[dict[str, Any]]) -> Iterator[str]:
+    most = max(row["queries"] for row in rows)
+    last = [row for row in rows if row["queries"] == most]
+    for row in (row for row in last if row["defence"] in ("rate limit", "detector")):
+        yield (
+            f"{name}: with the defence '{row['defence']}' {row['asked']} of {most} queries are answered, "
+            f"agreement {_percent(row['agreement'])}."
+        )
+
+
+def _detector(name: str, rows: list[dict[str, Any]], facts: dict[str, Any]) -> Iterator[str]:
+    plain = [row for row in rows if not row["defence"]]
+    unseen = sorted({row["strategy"] for row in plain if row["alarm"] is None})
+    yield (
+        f"{name}: the detector takes {_percent(facts['false_alarms'])} of {facts['benign_windows']} benign windows "
+        f"for a thief's; it never noticed {', '.join(unseen) or 'nothing: every strategy set it off'}."
+    )
+
+
+def _learners(name: str, rows: list[dict[str, Any]]) -> Iterator[str]:
+    for row in (row for row in rows if row["defence"] == "learning"):
+        before, after = row["victim_before"], row["victim_after"]
+        yield (
+            f"{name}: learning from {row['asked']} queries it made {row['updates']} updates; clean APCER "
+            f"{_percent(before['apcer'])} became {_percent(after['apcer'])}, BPCER {_percent(before['bpcer'])} became "
+            f"{_percent(after['bpcer'])}; agreement {_percent(row['agreement'])}."
+        )
+
+
+def _percent(rate: float | None) -> str:
+    return "-" if rate is None else f"{100 * rate:.1f} %"
