@@ -120,7 +120,8 @@ class Card(Config):
     `gate` holds the heads' equal-error points as logits, `evidence` what the gate did on source validation (None in
     cards written before it was measured). `files` maps each file of the model directory to its SHA-256. `notice` is a
     sentence that goes with every answer of the model, empty for most. `adapted` stands in the card of an exported
-    adapted state, `int8` where there is a quantised graph.
+    adapted state, `int8` where there is a quantised graph. `weaknesses` are what audits found, a sentence each, for
+    whoever decides on its use; answers do not repeat them.
     """
 
     format: Literal[1] = 1
@@ -137,6 +138,7 @@ class Card(Config):
     seed: int = 0
     licence: str = "unspecified"
     notice: str = ""
+    weaknesses: tuple[str, ...] = ()
     adapted: AdaptedFrom | None = None
     int8: Int8Loss | None = None
     files: dict[str, str] = Field(default_factory=dict)
