@@ -33,8 +33,8 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def evaluation(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten living people, of whom one is rejected, and two species, of which one is let in half of the time."""
     truth = ["bona_fide"] * 10 + ["attack"] * 20
     species = [""] * 10 + ["print_flat"] * 10 + ["mask_silicone"] * 10
@@ -43,10 +43,11 @@ def evaluation(tmp_path: Path) -> Path:
     table = ScoreTable.from_columns(
         {"label": truth, "species": species, "score": np.array(scores), "subject": names, "site": ["lab"] * 30}
     )
-    write_scores(table, tmp_path / "scores.parquet")
-    answer = mfas("evaluate", tmp_path / "scores.parquet", "--threshold", 0.5, "--set", "draws=50")
+    root = tmp_path_factory.mktemp("scores")
+    write_scores(table, root / "scores.parquet")
+    answer = mfas("evaluate", root / "scores.parquet", "--threshold", 0.5, "--set", "draws=50")
     assert answer.code == 0
-    return tmp_path / "scores.evaluation" / "evaluation.json"
+    return root / "scores.evaluation" / "evaluation.json"
 
 
 def written(path: Path, value: dict[str, Any]) -> Path:

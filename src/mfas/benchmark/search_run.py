@@ -122,7 +122,7 @@ class Hunt:
                 "score": easiest[1].score,
                 "accepted": easiest[1].score >= threshold,
                 "values": easiest[1].values,
-                **{key: shown[key] for key in ("capture_id", "subject", "presenter")},
+                **{key: shown[key] for key in ("capture_id", "subject", "presenter", "box")},
                 "images": {m.value: shown[m.value] for m in Modality},
             },
             "found": len(listed),

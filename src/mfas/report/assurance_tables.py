@@ -84,8 +84,8 @@ def _place(run: Mapping[str, Any]) -> tuple[str, str, str]:
 def _search(content: Mapping[str, Any]) -> Iterator[Table]:
     rows = [summary_row(row) for row in content["rows"]]
     caption = (
-        f"At {content['site']}, threshold {_text.decimal(content['threshold'])}: share of full renders, with counts and "
-        "exact interval. Again: the easiest capture's parameters with other people and other noise."
+        f"At {content['site']}, threshold {_text.decimal(content['threshold'])}: share of full renders, with counts "
+        "and exact interval. Again: the easiest capture's parameters with other people and other noise."
     )
     yield Table("Accepted as bona fide", SEARCH_HEAD, rows, caption)
 
