@@ -55,13 +55,14 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/search_training"))
-    parser.add_argument("--count", type=int, default=480, help="captures of each site, one a presentation")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--size", type=int, default=64, help="pixels that the network sees")
-    parser.add_argument("--budget", type=int, default=120, help="renders of a species that find what is trained on")
-    parser.add_argument("--fresh", type=int, default=80, help="renders of a species in the fresh searches")
+    parser.add_argument("--count", type=int, default=360, help="captures of each site, one a presentation")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--size", type=int, default=48, help="pixels that the network sees")
+    parser.add_argument("--budget", type=int, default=80, help="renders of a species that find what is trained on")
+    parser.add_argument("--fresh", type=int, default=60, help="renders of a species in the fresh searches")
     parser.add_argument("--keep", type=int, default=20, help="found attacks of a species that are trained on")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--species", default="mask_rigid,fake_head", help="attacks that are searched")
+    parser.add_argument("--seeds", type=int, default=2)
     return parser.parse_args()
 
 
@@ -74,7 +75,7 @@ def _simulated(given: argparse.Namespace, name: str) -> None:
 def _seed(given: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     folder = given.out / f"seed{seed}"
     plain = _trained(given, folder / "plain", [], seed)
-    found = _searched(given, plain, folder / "search", "train", given.budget, 1000 + seed)
+    found = _searched(given, plain, folder / "search", "train", given.budget, 1000 + seed, repeats=0)
     extra = {"plain": [], "found": [folder / "search" / "manifest.parquet"]}
     extra["random"] = [_random(folder / "random_attacks", read_manifest(extra["found"][0]), 2000 + seed)]
     rows = []
@@ -106,11 +107,11 @@ def _trained(given: argparse.Namespace, out: Path, extra: list[Path], seed: int)
 
 
 def _searched(
-    given: argparse.Namespace, model: Path, out: Path, split: str, budget: int, seed: int
-) -> dict[str, Any]:  # fmt: skip
+    given: argparse.Namespace, model: Path, out: Path, split: str, budget: int, seed: int, *, repeats: int = 20
+) -> dict[str, Any]:
     if not (out / RESULT_FILE).exists():
         values = {"model": model, "site": "dev_a", "out": out, "split": split, "budget": budget, "seed": seed}
-        values |= {"keep": given.keep}
+        values |= {"keep": given.keep, "species": given.species, "repeats": repeats}
         return audit_search(SearchConfig.resolve(given=values))
     return dict(json.loads((out / RESULT_FILE).read_text()))
 

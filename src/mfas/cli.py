@@ -451,8 +451,8 @@ def audit_search(
         from mfas.benchmark.search_rows import brief
         from mfas.benchmark.search_run import audit_search as run
 
-        given = {"model": model, "delta": delta, "site": site, "species": species, "missing": missing}
-        given |= {"budget": budget, "out": out, "seed": seed}
+        given: dict[str, Any] = {"model": model, "delta": delta, "site": site, "species": species}
+        given |= {"missing": missing, "budget": budget, "out": out, "seed": seed}
         resolved = SearchConfig.resolve(config, overrides or (), given)
         with progress_bar("searching", "species") as advance:
             result = run(resolved, advance)

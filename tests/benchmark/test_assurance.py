@@ -157,6 +157,31 @@ def test_a_file_that_names_no_weights_is_marked(model: Path, evaluation: Path, t
     assert "does not name the weights" not in (tmp_path / "r.html").read_text()
 
 
+def test_of_several_models_only_this_one_speaks(model: Path, tmp_path: Path) -> None:
+    told = {"matrix": [], "transfer": [], "models": [{"name": "model"}, {"name": "rival"}]}
+    findings = ["model: weak against light.", "model + site: weak after learning.", "rival: weak against all."]
+    told["models"].append({"name": "model + site"})
+    part = written(tmp_path / "attack.json", {**told, "findings": findings})
+    found = report("--model", model, "--part", part, "--out", tmp_path / "r.html")
+    assert found["parts"] == {"attack.json": "attack"}
+    assert found["weaknesses"] == findings[:2]
+    part = written(tmp_path / "others.json", {**told, "models": [{"name": "a"}, {"name": "b"}]})
+    sentence = refusal("audit", "report", "--model", model, "--part", part, "--out", tmp_path / "r.html")
+    assert "is about a, b, expected one of them to be 'model'" in sentence
+
+
+def test_an_explanation_is_recognised_by_its_shape(model: Path, tmp_path: Path) -> None:
+    record = {"schema": 1, "phi": {"rgb": 0.25, "ir": 1.5}, "synergy": {"gap": 0.0}}
+    part = written(
+        tmp_path / "e.json", {"decision": "attack", "score": 0.2, "explanation": record, "maps": {"rgb": []}}
+    )
+    found = report("--model", model, "--part", part, "--out", tmp_path / "r.html")
+    assert found["parts"] == {"e.json": "explanation"}
+    text = (tmp_path / "r.html").read_text()
+    assert "phi.ir" in text
+    assert "1.5" in text
+
+
 def test_long_tables_are_cut_and_say_so(model: Path, tmp_path: Path) -> None:
     rows = [{"name": f"row {i}", "value": i / 7} for i in range(90)]
     part = written(tmp_path / "steal.json", {"kind": "steal", "schema": 1, "command": "x", "rows": rows})

@@ -26,9 +26,7 @@ def weaknesses(parts: list[Part]) -> list[str]:
 
 
 def _of(part: Part) -> Iterator[str]:
-    told = part.content.get("findings")
-    if isinstance(told, list):
-        yield from (str(sentence) for sentence in told if isinstance(sentence, str))
+    yield from part.findings
     if part.kind == "evaluation":
         for run in part.content["runs"]:
             yield from _rates(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ NAMES = tuple(kind.name for kind in KINDS)
 class Part:
     """One file: what it is, its ``content``, its SHA-256, the ``command`` and versions it tells of itself.
 
-    ``own`` tells whether it was measured on the weights of the report; None where it names none.
+    ``own`` tells whether it was measured on the weights of the report; None where it names none. ``findings`` are its
+    sentences about this model.
     """
 
     kind: str
@@ -49,10 +50,14 @@ class Part:
     config: Mapping[str, Any]
     content: Mapping[str, Any]
     own: bool | None
+    findings: tuple[str, ...]
 
 
-def read_part(path: Path, card: Card) -> Part:
-    """Read one file. Raises `InputError` for a file that is none of `KINDS` or was measured on other weights."""
+def read_part(path: Path, card: Card, name: str) -> Part:
+    """Read one file about the model of ``card``, whose directory is called ``name``.
+
+    Raises `InputError` for a file that is none of `KINDS` or was measured on other weights.
+    """
     content = read_json(path, "part of the report")
     if not isinstance(content, dict):
         raise InputError(f"expected a JSON object in {path}, got {type(content).__name__}")
@@ -70,6 +75,7 @@ def read_part(path: Path, card: Card) -> Part:
         config=_mapping(content.get("config")) or _mapping(beside.get("config")),
         content=content,
         own=own,
+        findings=tuple(_findings(content, name, path)),
     )
 
 
@@ -92,7 +98,11 @@ def _by_shape(content: Mapping[str, Any]) -> str | None:
         if "threshold_origin" in runs[0]:
             return "evaluation"
         return "streams" if "hter" in runs[0] and "method" in runs[0] else None
-    tells = {"attack": {"matrix", "transfer"}, "explanation": {"explanation", "decision"}}
+    tells = {
+        "attack": {"matrix", "transfer"},
+        "steal": {"clones", "detectors"},
+        "explanation": {"explanation", "decision"},
+    }
     return next((name for name, keys in tells.items() if keys <= content.keys()), None)
 
 
@@ -105,6 +115,18 @@ def _belongs(content: Mapping[str, Any], card: Card) -> bool | None:
         if isinstance(entry, dict) and isinstance(files := entry.get("files"), dict) and WEIGHTS_FILE in files
     }
     return card.files.get(WEIGHTS_FILE) in digests if digests else None
+
+
+def _findings(content: Mapping[str, Any], name: str, path: Path) -> Iterator[str]:
+    """Sentences of a file; of one about several models those that begin with the name of this one."""
+    told = [str(sentence) for sentence in content.get("findings") or () if isinstance(sentence, str)]
+    models = [str(entry.get("name")) for entry in content.get("models") or () if isinstance(entry, dict)]
+    own = [one for one in models if one == name or one.startswith(f"{name} + ")]
+    if len(models) > 1 and not own:
+        raise InputError(f"{path} is about {', '.join(models)}, expected one of them to be '{name}'")
+    for sentence in told:
+        if len(models) < 2 or any(sentence.startswith(f"{one}: ") for one in own):
+            yield sentence
 
 
 def _beside(path: Path) -> Mapping[str, Any]:

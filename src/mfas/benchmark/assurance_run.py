@@ -79,7 +79,7 @@ def report_assurance(config: AssuranceConfig) -> dict[str, Any]:
 def _parts(config: AssuranceConfig, card: Card) -> Iterator[Part]:
     seen: set[str] = set()
     for path in config.part:
-        part = read_part(path, card)
+        part = read_part(path, card, (config.model or default_directory()).resolve().name)
         if part.digest in seen:
             raise InputError(f"expected each part once, got {path} twice")
         seen.add(part.digest)
@@ -88,7 +88,6 @@ def _parts(config: AssuranceConfig, card: Card) -> Iterator[Part]:
 
 def _section(part: Part) -> AssurancePart:
     titles = {kind.name: kind.title for kind in KINDS}
-    found = part.content.get("findings")
     return AssurancePart(
         kind=part.kind,
         title=titles[part.kind],
@@ -97,7 +96,7 @@ def _section(part: Part) -> AssurancePart:
         command=part.command,
         own=bool(part.own),
         content=part.content,
-        findings=[str(sentence) for sentence in found] if isinstance(found, list) else (),
+        findings=part.findings,
         config=part.config,
         environment=part.environment,
     )

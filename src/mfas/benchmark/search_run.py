@@ -143,15 +143,23 @@ class Hunt:
             return self._planes(values, scene)
 
         def glance(values: Values) -> Planes:
-            return self._planes(values, scene, resolution=config.glance_resolution, supersample=1)
+            return self._planes(values, scene, config.glance_resolution, supersample=1)
 
         return Target(render, self.scores, glance if config.ahead else None, config.glance_cost)
 
-    def _planes(self, values: Mapping[str, float], scene: int, **how: int) -> Planes:
-        config = self.config
+    def _planes(
+        self, values: Mapping[str, float], scene: int, resolution: int | None = None, supersample: int = 2
+    ) -> Planes:
         _, capture = render_staged(
-            self.site, self.species, values, seed=config.seed, number=scene, split=config.split, **how
-        )  # fmt: skip
+            self.site,
+            self.species,
+            values,
+            seed=self.config.seed,
+            number=scene,
+            split=self.config.split,
+            resolution=resolution,
+            supersample=supersample,
+        )
         return planes_of(capture, self.site, self.card, self.missing)
 
     def _space(self) -> Space:

@@ -12,6 +12,9 @@ from mfas.report._render import render
 from mfas.report.assurance_data import AssuranceData, AssurancePart
 from mfas.report.assurance_tables import tables_of
 
+_HIDDEN = {"baseline", "delta", "dev", "manifest", "manifests", "model", "out", "plugins", "ray", "scores", "yunet"}
+"""Paths of the machine that made a part do not belong on the page."""
+
 
 def write_assurance(data: AssuranceData, path: Path) -> None:
     """Write the page atomically."""
@@ -40,6 +43,6 @@ def _section(part: AssurancePart) -> dict[str, Any]:
     return {
         "part": part,
         "tables": found,
-        "config": tables.settings(part.config),
+        "config": tables.settings({k: v for k, v in part.config.items() if k not in _HIDDEN}),
         "environment": tables.settings(part.environment),
     }

@@ -90,16 +90,29 @@ def _search(content: Mapping[str, Any]) -> Iterator[Table]:
     yield Table("Accepted as bona fide", SEARCH_HEAD, rows, caption)
 
 
+_UNTABLED = frozenset(
+    {"kind", "schema", "command", "findings", "environment", "config", "settings", "maps", "manifest", "page", "notice"}
+)
+"""Keys shown elsewhere on the page, paths, and pictures as numbers."""
+
+
 def _plain(content: Mapping[str, Any]) -> Iterator[Table]:
     """Every list of records as a table, and what single values there are."""
-    skipped = {"kind", "schema", "command", "findings", "environment", "config", "page", "notice"}
-    single = {k: v for k, v in content.items() if k not in skipped and not isinstance(v, dict | list)}
+    single = {k: v for k, v in content.items() if k not in _UNTABLED and not isinstance(v, dict | list)}
     if single:
         rows = [Row(key, "", (Cell(_value(key, value)),)) for key, value in single.items()]
         yield Table("In short", ["", "Value"], rows, "As the file says it.")
     for key, value in content.items():
-        if key not in skipped and isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+        if key not in _UNTABLED and isinstance(value, dict):
+            yield from _pairs(key, value)
+        if key not in _UNTABLED and isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
             yield from _records(key, value)
+
+
+def _pairs(title: str, record: Mapping[str, Any]) -> Iterator[Table]:
+    rows = [Row(_text.plain(name), "", (Cell(_value(name, value)),)) for name, value in _flat(record).items()]
+    if rows:
+        yield Table(_text.plain(title).capitalize(), ["", "Value"], rows, "As the file says it.")
 
 
 def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Iterator[Table]:

@@ -14,6 +14,8 @@ from mfas.report._render import render
 from mfas.report.tables import Cell, Row
 
 _SIDE = 168
+_HIDDEN = {"model", "delta", "out"}
+"""Paths of the machine that made it do not belong on a page."""
 HEAD = ("", "Random", "Search", "First accepted after", "Random, again", "Search, again")
 """Columns of `summary_row`, that of its head included."""
 
@@ -37,7 +39,7 @@ def build_search(result: Mapping[str, Any], folder: Path) -> str:
         threshold=_text.decimal(result["threshold"]),
         sensors=_text.pattern(result["missing"]),
         environment=tables.settings(result["environment"]),
-        config=tables.settings(result["config"]),
+        config=tables.settings({k: v for k, v in result["config"].items() if k not in _HIDDEN}),
     )
 
 
