@@ -132,7 +132,8 @@ class Card(Config):
     cards written before it was measured). `files` maps each file of the model directory to its SHA-256. `notice` is a
     sentence that goes with every answer of the model, empty for most. `adapted` stands in the card of an exported
     adapted state, `int8` where there is a quantised graph. `source_mean` is None in cards written before it was
-    measured, and in those of adapted states.
+    measured, and in those of adapted states. `weaknesses` are what audits found, a sentence each, for whoever decides
+    on its use; answers do not repeat them.
     """
 
     format: Literal[1] = 1
@@ -149,6 +150,7 @@ class Card(Config):
     seed: int = 0
     licence: str = "unspecified"
     notice: str = ""
+    weaknesses: tuple[str, ...] = ()
     adapted: AdaptedFrom | None = None
     int8: Int8Loss | None = None
     source_mean: SourceMean | None = None

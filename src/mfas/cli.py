@@ -519,6 +519,58 @@ def client(
             show(run(ClientConfig.resolve(config, overrides or (), given), advance), json)
 
 
+@audit_app.command("search")
+def audit_search(
+    model: ModelDir = None,
+    delta: Annotated[Path | None, typer.Option("--delta", help="Folder of a state adapted from --model.")] = None,
+    site: Annotated[str | None, typer.Option("--site", help="Built-in site, random:NUMBER, or YAML file.")] = None,
+    species: Annotated[
+        str | None, typer.Option("--species", help="Attacks to search, such as print_flat,mask_rigid (the site's).")
+    ] = None,
+    missing: Missing = None,
+    budget: Annotated[int | None, typer.Option("--budget", help="Full renders for each species (200).")] = None,
+    out: Out = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Look for plausible simulated attacks that the model accepts; writes pictures, parameters and a manifest."""
+    with needs("mfas audit search"):
+        from mfas.benchmark.search_config import SearchConfig
+        from mfas.benchmark.search_rows import brief
+        from mfas.benchmark.search_run import audit_search as run
+
+        given: dict[str, Any] = {"model": model, "delta": delta, "site": site, "species": species}
+        given |= {"missing": missing, "budget": budget, "out": out, "seed": seed}
+        resolved = SearchConfig.resolve(config, overrides or (), given)
+        with progress_bar("searching", "species") as advance:
+            result = run(resolved, advance)
+        show(result if json else brief(result), json)
+
+
+@audit_app.command("report")
+def audit_report(
+    model: ModelDir = None,
+    part: Annotated[
+        list[Path] | None,
+        typer.Option("--part", help="evaluation.json, search.json, attack.json ...; may be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Page to write, .html.")] = None,
+    write_card: Annotated[
+        bool, typer.Option("--write-card", help="Put the weaknesses found into the model's card.")
+    ] = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Gather what was measured of a model on one page to be signed, and say what was not measured."""
+    from mfas.benchmark.assurance_run import AssuranceConfig, report_assurance
+
+    given = {"model": model, "part": part or None, "out": out, "write_card": write_card or None}
+    show(report_assurance(AssuranceConfig.resolve(config, overrides or (), given)), json)
+
+
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """A wrong option or argument; typer does not name this class in the same place in every version."""
 

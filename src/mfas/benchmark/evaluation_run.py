@@ -66,7 +66,13 @@ def evaluate_scores(config: EvaluateConfig) -> dict[str, Any]:
         runs.append(
             {**identity, "unit": config.unit, "threshold_origin": origin, "page": page.name, **metrics.to_dict()}
         )
-    result = {"runs": runs, "environment": environment()}
+    result = {
+        "kind": "evaluation",
+        "schema": 1,
+        "command": _command(config),
+        "runs": runs,
+        "environment": environment(),
+    }
     write_json(config.out / "evaluation.json", result)
     write_resolved(config, config.out, "evaluate")
     return result
@@ -97,6 +103,13 @@ def _figures(run: dict[str, Any]) -> dict[str, Any]:
 def _percent(value: float, interval: dict[str, Any] | None) -> str:
     span = f" [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]" if interval else ""
     return f"{100 * value:.1f} %{span}"
+
+
+def _command(config: EvaluateConfig) -> str:
+    threshold = "" if config.threshold is None else f" --threshold {config.threshold:g}"
+    dev = "" if config.dev is None else f" --dev {config.dev.name}"
+    unit = "" if config.unit == "presentation" else f" --set unit={config.unit}"
+    return f"mfas evaluate {config.scores.name}{threshold}{dev}{unit}"
 
 
 def _threshold(config: EvaluateConfig) -> tuple[float | None, str]:

@@ -47,7 +47,8 @@ def pose_at(stage: Stage, species: str, seconds: float) -> tuple[Floats, Floats]
     """Angles (yaw, pitch, roll) in degrees and a shift in mm (3,), ``seconds`` into a clip; species ``""`` = live."""
     pose = stage.site.pose
     spread = np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg])
-    base = np.clip(stage.rng("pose").normal(0, 1, 3), -2.2, 2.2) * spread
+    drawn = np.clip(stage.rng("pose").normal(0, 1, 3), -2.2, 2.2) * spread
+    base = np.array([stage.choose(n, a) for n, a in zip(("yaw_deg", "pitch_deg", "roll_deg"), drawn, strict=True)])
     rng = stage.rng("motion")
     angles, shift = _hand(rng, seconds) if species in HAND_HELD else _head(rng, seconds)
     tremor = 0.08 if species not in HAND_HELD else rng.uniform(0.15, 0.4)

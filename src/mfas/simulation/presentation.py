@@ -78,7 +78,7 @@ def plan(site: Site, seed: int, number: int) -> Plan:
     before, after = np.floor(number * share + phase[0]), np.floor((number + 1) * share + phase[0])
     live = bool(after > before)
     subject = int(rng.integers(site.subjects))
-    group = [i for i in range(site.subjects) if _split(i) == _split(subject) and i != subject]
+    group = [i for i in range(site.subjects) if split_of(i) == split_of(subject) and i != subject]
     presenter = subject if live or not group else int(rng.choice(group))
     species, quality = "", 1.0
     if not live:
@@ -91,7 +91,7 @@ def plan(site: Site, seed: int, number: int) -> Plan:
         species=species,
         subject=subject_name(site, subject),
         presenter="" if live else subject_name(site, presenter),
-        split=_split(subject),
+        split=split_of(subject),
         quality=quality,
         timestamp=round(float(rng.uniform(0, 7 * 86400)), 3),
     )
@@ -107,7 +107,8 @@ def subject_name(site: Site, number: int) -> str:
     return f"{site.name}-s{number:03d}"
 
 
-def _split(subject: int) -> str:
+def split_of(subject: int) -> str:
+    """The split that person ``subject`` of any site belongs to."""
     return _SPLITS[(subject * 3 + subject // 5) % 5]
 
 
@@ -134,24 +135,29 @@ def render_presentation(
 
     ``head`` replaces the people; a source that is one scanned person serves live subjects.
     """
-    source = head or _PARAMETRIC
-    who, stage, prop = _prepared(site, seed, number, source)
-    first = _moment(stage, prop, who.species, 0)
-    moment = first if frame == 0 else _moment(stage, prop, who.species, frame)
-    camera = _camera(stage, prop, first)
-    light = draw_light(site, stage.rng("light"))
-    behind = first.offset[2] + stage.rng("wall").uniform(*site.background.distance_mm)
-    wall = _wall(stage, behind, 1.6 * camera.size / camera.focal * behind + 2 * abs(first.offset[0]))
-    view = render([*prop.parts(moment), wall], camera, light)
+    who, stage, prop = _prepared(site, seed, number, head or PARAMETRIC)
     drawn = draw_faults(
         site.faults, site.name, seed, number, frame, timestamp=time_of(who, frame), size=site.resolution
     )
+    return who, capture_of(stage, prop, who.species, frame, drawn)
+
+
+def capture_of(stage: Stage, prop: Prop, species: str, frame: int, drawn: Drawn, *, supersample: int = 2) -> Capture:
+    """What the sensors of the stage's site deliver of ``prop`` at ``frame``; ``supersample`` as `scene.render`."""
+    first = _moment(stage, prop, species, 0)
+    moment = first if frame == 0 else _moment(stage, prop, species, frame)
+    camera = _camera(stage, prop, first)
+    light = draw_light(stage.site, stage.rng("light"), stage.choose)
+    behind = first.offset[2] + stage.rng("wall").uniform(*stage.site.background.distance_mm)
+    wall = _wall(stage, behind, 1.6 * camera.size / camera.focal * behind + 2 * abs(first.offset[0]))
+    view = render([*prop.parts(moment), wall], camera, light, supersample=supersample)
     rgb, depth, ir = _expose(stage, view, camera, light, frame, drawn)
     box = _box(stage, camera, prop, moment, frame)
-    return who, Capture(rgb, depth, ir, box, view, drawn.dropped, drawn.names)
+    return Capture(rgb, depth, ir, box, view, drawn.dropped, drawn.names)
 
 
-_PARAMETRIC = ParametricHead()
+PARAMETRIC = ParametricHead()
+"""Where people come from unless a source is named."""
 
 
 _RECENT: OrderedDict[tuple[int, int, int, int], tuple[Site, HeadSource, Plan, Stage, Prop]] = OrderedDict()
@@ -201,7 +207,7 @@ def _wall(stage: Stage, behind: float, across: float) -> Part:
 def _distance(stage: Stage, prop: Prop) -> float:
     """Where the artefact is held: a small face is brought nearer, down to what the place allows."""
     low, high = stage.site.distance_mm
-    distance = stage.rng("distance").uniform(low, high)
+    distance = stage.choose("distance_mm", stage.rng("distance").uniform(low, high))
     return float(distance * np.clip((prop.face_mm / 180) ** 0.6, 0.8, 1.05))
 
 

@@ -58,8 +58,6 @@ def simulate(
         site = Site.model_validate({**site.model_dump(), "captures_per_presentation": captures_per_presentation})
     if head is not None and not head.serves_attacks:
         site = site.model_copy(update={"bona_fide_share": 1.0})
-    for folder in ("rgb", "depth", "ir"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     for part in _batches(site, count, seed, out, head, workers):
         rows += part
@@ -112,16 +110,18 @@ def _render_range(site: Site, seed: int, first: int, last: int, out: Path, head:
         plan, capture = render_presentation(site, seed, number, frame, head=head)
         if head is not None and not head.serves_attacks:
             plan = replace(plan, subject=f"{site.name}-{head.name}", split="test")
-        rows.append(_write(site, seed, plan, frame, capture, out))
+        name = f"{seed_of('capture', site.name, seed, plan.number, frame):016x}"
+        rows.append(write_capture(site, name, plan, frame, capture, out))
     return rows
 
 
-def _write(site: Site, seed: int, plan: Plan, frame: int, capture: Capture, out: Path) -> Row:
-    name = f"{seed_of('capture', site.name, seed, plan.number, frame):016x}"
+def write_capture(site: Site, name: str, plan: Plan, frame: int, capture: Capture, out: Path) -> Row:
+    """Write the images of a capture as ``OUT/MODALITY/NAME.png``; returns its row of a manifest in ``out``."""
     files: dict[str, NDArray[Any]] = {"rgb": capture.rgb[..., ::-1], "depth": capture.depth, "ir": capture.ir}
     cells: Row = {}
     for modality, image in files.items():
         path = out / modality / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
         if modality in capture.missing:
             cells[modality] = ""
             path.unlink(missing_ok=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,10 @@ from mfas.simulation.site import Site
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a presentation is made of. ``seed`` names it; every draw of a species comes from `Stage.rng`."""
+    """What a presentation is made of. ``seed`` names it; every draw of a species comes from `Stage.rng`.
+
+    ``chosen`` holds parameters that somebody has set instead; see `mfas.simulation.choices`.
+    """
 
     site: Site
     source: HeadSource
@@ -27,10 +30,16 @@ class Stage:
     presenter_tone: int
     quality: float
     seed: tuple[object, ...]
+    chosen: Mapping[str, float] = field(default_factory=dict)
 
     def rng(self, purpose: str) -> np.random.Generator:
         """A generator that belongs to this presentation and ``purpose`` alone."""
         return generator(*self.seed, purpose)
+
+    def choose(self, name: str, drawn: float) -> float:
+        """The parameter ``name``: what was chosen, else what was ``drawn``."""
+        # of the same type, since a NumPy scalar and a Python float do not promote arrays alike
+        return type(drawn)(self.chosen[name]) if name in self.chosen else drawn
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mfas.simulation.choices import Choose, as_drawn
 from mfas.simulation.geometry import Floats, Mesh, place, sheet
 from mfas.simulation.scene import Part
 from mfas.simulation.shading import Light
@@ -13,20 +14,21 @@ from mfas.simulation.site import Site
 _SIZE = 96
 
 
-def draw_light(site: Site, rng: np.random.Generator) -> Light:
-    """Draw the light of one presentation."""
+def draw_light(site: Site, rng: np.random.Generator, choose: Choose = as_drawn) -> Light:
+    """Draw the light of one presentation; who chooses where to stand may ``choose`` some of it."""
     spec = site.light
-    azimuth, elevation = np.deg2rad(rng.uniform(*spec.azimuth_deg)), np.deg2rad(rng.uniform(*spec.elevation_deg))
+    azimuth = np.deg2rad(choose("azimuth_deg", rng.uniform(*spec.azimuth_deg)))
+    elevation = np.deg2rad(choose("elevation_deg", rng.uniform(*spec.elevation_deg)))
     direction = np.array(
         [np.sin(azimuth) * np.cos(elevation), -np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)], np.float32
     )
-    warm = tint(rng.uniform(*spec.kelvin))
+    warm = tint(choose("kelvin", rng.uniform(*spec.kelvin)))
     sky = tint(rng.uniform(*spec.kelvin))
-    ambient = rng.uniform(*spec.ambient)
+    ambient = choose("ambient", rng.uniform(*spec.ambient))
     return Light(
         ambient=(ambient * sky).astype(np.float32),
         ground=(ambient * rng.uniform(0.3, 0.7) * (0.5 * sky + 0.5)).astype(np.float32),
-        key=(rng.uniform(*spec.key) * warm).astype(np.float32),
+        key=(choose("key", rng.uniform(*spec.key)) * warm).astype(np.float32),
         key_direction=direction,
         softness=spec.softness,
         shadow=spec.shadow,

@@ -12,11 +12,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mfas.simulation.choices import Choose, as_drawn
 from mfas.simulation.geometry import Floats
 from mfas.simulation.heads import Head
 
 
-def painted(victim: Head, rng: np.random.Generator, *, mottling: float, blur: float, cast: float) -> Floats:
+def painted(
+    victim: Head,
+    rng: np.random.Generator,
+    *,
+    mottling: float,
+    blur: float,
+    cast: float,
+    choose: Choose = as_drawn,
+) -> Floats:
     """The victim's texture (h, w, 6) as somebody painted it.
 
     ``mottling`` in [0, 1] is how much of the skin's unevenness is there (features in strong contrast, such as brows and
@@ -33,13 +42,16 @@ def painted(victim: Head, rng: np.random.Generator, *, mottling: float, blur: fl
     rgb = texture[..., :3] + face * (even - texture[..., :3])
     # people mix flesh tones too pale or too dark, too pink or too yellow; nobody mixes green
     depth, warmth, odd = rng.standard_normal(3)
+    depth, warmth = choose("paint_depth", depth), choose("paint_warmth", warmth)
     mixed = np.exp(cast * (1.3 * depth + warmth * np.array([0.5, -0.2, -0.6]) + odd * np.array([0, 0.2, -0.2])))
     mixed = mixed.astype(np.float32)
     texture[..., :3] = np.clip(cv2.GaussianBlur(rgb, (0, 0), max(0.2, blur)) * mixed, 0.005, 0.9)
     return texture
 
 
-def infrared(victim: Head, rng: np.random.Generator, *, unlike: float, shown: float) -> Floats:
+def infrared(
+    victim: Head, rng: np.random.Generator, *, unlike: float, shown: float, choose: Choose = as_drawn
+) -> Floats:
     """Near-infrared albedo (h, w) of a painted head.
 
     ``unlike`` in [0, 1] is how far the material's own reflectance is from skin's, towards that of a pigment drawn
@@ -48,7 +60,8 @@ def infrared(victim: Head, rng: np.random.Generator, *, unlike: float, shown: fl
     """
     skin = rng.uniform(0.48, 0.6)
     pigment = rng.uniform(0.15, 0.9)
-    level = skin + unlike * (pigment - skin)
+    level = choose("albedo_ir", skin + unlike * (pigment - skin))
+    shown = choose("ir_detail", shown)
     return np.asarray(np.clip(level * (1 + shown * (nir_detail(victim) - 1)), 0.05, 0.9), np.float32)
 
 

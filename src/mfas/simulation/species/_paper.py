@@ -30,18 +30,20 @@ def printed(rgb: Floats, stage: Stage) -> Floats:
     paper = np.array([0.86, 0.85, 0.82]) * rng.uniform(0.92, 1.04)
     black = 0.012 + 0.05 * careless * rng.random()
     curve = np.exp(0.13 * (0.3 + careless) * rng.standard_normal(3))
-    tone = np.clip(rgb * rng.uniform(1.3, 1.9), 0, 1) ** curve
+    tone = np.clip(rgb * stage.choose("density", rng.uniform(1.3, 1.9)), 0, 1) ** curve
     grey = tone.mean(axis=2, keepdims=True)
-    tone = grey + (tone - grey) * rng.uniform(0.72 - 0.2 * careless, 1.02)
+    tone = grey + (tone - grey) * stage.choose("ink_saturation", rng.uniform(0.72 - 0.2 * careless, 1.02))
     tone = tone + (0.008 + 0.035 * careless) * _halftone(rng, tone.shape[0], tone.shape[1])
     if rng.random() < 0.3 * careless:
         tone = tone * (1 - 0.12 * (np.sin(np.arange(tone.shape[0]) * rng.uniform(0.1, 0.5)) > 0.8))[:, None, None]
     inked = np.clip(tone, 0, 1) * (paper - black) + black
     carbon = float(np.clip(rng.choice([0.06, 0.5, 1.0], p=[0.35, 0.25, 0.4]) + rng.normal(0, 0.06), 0.02, 1))
-    white = rng.uniform(0.62, 0.85)
+    carbon = stage.choose("carbon", carbon)
+    white = stage.choose("paper_ir", rng.uniform(0.62, 0.85))
     lightness = np.clip(tone.mean(axis=2), 0.0, 1) ** rng.uniform(0.4, 0.8)
     nir = white * (1 - carbon * 0.9 * (1 - lightness)) * rng.uniform(0.85, 1.0)
-    gloss = np.full(nir.shape, rng.uniform(0.0, 0.12) if rng.random() < 0.6 else rng.uniform(0.2, 0.5))
+    shine = rng.uniform(0.0, 0.12) if rng.random() < 0.6 else rng.uniform(0.2, 0.5)
+    gloss = np.full(nir.shape, stage.choose("gloss", shine))
     texture = np.dstack([inked, np.clip(nir, 0.04, 0.9), gloss, np.ones_like(nir)])
     return np.ascontiguousarray(texture, dtype=np.float32)
 

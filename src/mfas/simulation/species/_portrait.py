@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 
 from mfas.simulation.geometry import Floats, rotation
-from mfas.simulation.heads import FaceState
+from mfas.simulation.heads import FaceState, HeadSource
 from mfas.simulation.raster import Camera
 from mfas.simulation.scene import render
 from mfas.simulation.sensors import RgbCamera
@@ -43,8 +44,24 @@ class Portrait:
         return slice(0, SIZE), slice(SIZE // 2 - side, SIZE // 2 + side)
 
 
+_RECENT: OrderedDict[tuple[object, ...], tuple[HeadSource, Portrait]] = OrderedDict()
+
+
 def portrait(stage: Stage, fraction: float = 0.5) -> Portrait:
-    """Photograph the victim: own light, own background, a sharp camera, face height ``fraction`` of the picture."""
+    """Photograph the victim: own light, own background, a sharp camera, face height ``fraction`` of the picture.
+
+    The last few are kept: who tries ways of showing one picture does not take it again each time.
+    """
+    place = stage.site.light, stage.site.background
+    key = (stage.seed, place, stage.subject, stage.tone, id(stage.source), fraction)
+    if key not in _RECENT:
+        _RECENT[key] = stage.source, _photographed(stage, fraction)
+        while len(_RECENT) > 4:
+            _RECENT.popitem(last=False)
+    return _RECENT[key][1]
+
+
+def _photographed(stage: Stage, fraction: float) -> Portrait:
     rng = stage.rng("portrait")
     prop = Live().prepare(stage)
     distance = rng.uniform(600, 1100)
@@ -67,6 +84,7 @@ def portrait(stage: Stage, fraction: float = 0.5) -> Portrait:
     u = (view.uv[..., 0] * head.texture.shape[1]).astype(np.float32)
     v = (view.uv[..., 1] * head.texture.shape[0]).astype(np.float32)
     masks = {name: cv2.remap(mask, u, v, cv2.INTER_LINEAR) * on_head for name, mask in head.regions.items()}
+    linear.setflags(write=False)
     return Portrait(linear, (box[0], box[1], box[2], box[3]), prop.face_mm, masks)
 
 

@@ -35,14 +35,14 @@ def held_print(
         texture[..., 5] = 1 - np.max([masks[name] for name in cut], axis=0)
     # holes must meet the attacker's eyes, so a cut print is near life size and straight
     size = 1 + rng.normal(0, 0.02 + 0.05 * (1 - stage.quality)) if cut else rng.uniform(0.8, 1.08)
-    face_mm = photo.face_mm * size
+    face_mm = photo.face_mm * stage.choose("face_scale", size)
     pixel_mm = face_mm / (fraction * SIZE)
     height, width = picture.shape[:2]
     mesh = sheet(width * pixel_mm, height * pixel_mm, bend=bend, bend_axis_deg=bend_axis_deg)
     left, top = columns.start - margin, rows.start - margin
     u0, v0, u1, v1 = (SIZE * at for at in photo.box)
     box = ((u0 - left) / width, (v0 - top) / height, (u1 - left) / width, (v1 - top) / height)
-    crease = (1 - stage.quality) * rng.uniform(0, 5)
+    crease = stage.choose("crease_mm", (1 - stage.quality) * rng.uniform(0, 5))
     x, y = mesh.vertices[:, 0] / 60, mesh.vertices[:, 1] / 60
     wave = np.sin(x * rng.uniform(0.6, 1.6) + rng.uniform(0, 6)) * np.sin(y * rng.uniform(0.4, 1.2) + rng.uniform(0, 6))
     mesh.vertices[:, 2] += crease * wave + 85 + mould * _relief(mesh.uv, box, face_mm)
@@ -67,7 +67,7 @@ def wear(mesh: Mesh, stage: Stage, masks: Mapping[str, Floats], cut: tuple[str, 
     rng = stage.rng("wear")
     error = rng.normal(0, 1 + 2.5 * (1 - stage.quality), 2)
     mesh.vertices[:, :2] += face.eyes.mean(axis=0)[:2] - _between_eyes(mesh, masks["eyes"])[:2] + error
-    gap = 2 + rng.uniform(0, 6) * (1 - stage.quality)
+    gap = stage.choose("gap_mm", 2 + rng.uniform(0, 6) * (1 - stage.quality))
     free = np.max([_at(masks[name], mesh.uv) for name in cut], axis=0)
     mesh.vertices[:, 2] -= 60
     drape(mesh, own, gap_mm=gap, follow=0.35 + 0.6 * stage.quality, free=free)

@@ -54,11 +54,11 @@ class FakeHead:
         careless = 1 - stage.quality
         head = victim_head(stage)
         texture = painted(head, rng, mottling=0.3 * stage.quality, blur=0.6 + 2.0 * careless,
-                          cast=0.04 + 0.15 * careless)  # fmt: skip
+                          cast=0.04 + 0.15 * careless, choose=stage.choose)  # fmt: skip
         # paint that is dark to the eye seldom is in infrared: brows, eyes and hair fade unless the maker was careful
         texture[..., 3] = infrared(head, rng, unlike=0.3 + 0.7 * careless, shown=rng.uniform(0, 0.15) +
-                                   0.25 * stage.quality)  # fmt: skip
-        texture[..., 4] = 0.12 + rng.uniform(0.1, 0.35) * careless
+                                   0.25 * stage.quality, choose=stage.choose)  # fmt: skip
+        texture[..., 4] = stage.choose("gloss", 0.12 + rng.uniform(0.1, 0.35) * careless)
         dressed = bool(rng.random() < 0.4 + 0.6 * stage.quality)
         # wax figures have eyes of glass, dummies painted ones
         eyes = corneas(survey(head), NEUTRAL) if rng.random() < stage.quality else ()

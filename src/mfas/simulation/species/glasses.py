@@ -38,15 +38,19 @@ class Glasses:
             shape = Frame(rng.uniform(24, 27) + 3 * careless, rng.uniform(16, 20) + 6 * careless,
                           rng.uniform(1.2, 2.0) + 2.5 * careless, rng.uniform(2.1, 4.0), reach=15.0)  # fmt: skip
             funny = rng.random() < careless
-            lens = _funny(rng) if funny else _printed_eyes(stage, shape, 1 + rng.uniform(0, 0.5) * careless)
+            lens = _funny(rng) if funny else _printed_eyes(stage, shape, _enlarged(stage, rng))
             dark = np.array([0.015, 0.014, 0.014]) * rng.uniform(0.6, 3)
             rgb = dark if rng.random() < 0.3 + 0.6 * stage.quality else rng.uniform(0.03, 0.7, 3)
-            frame = plain(rgb.tolist(), rng.uniform(0.05, 0.6), 0.12 + 0.2 * careless)
+            frame = plain(rgb.tolist(), stage.choose("frame_ir", rng.uniform(0.05, 0.6)), 0.12 + 0.2 * careless)
             worn = (
                 Part("frame", frame_mesh(face, shape), frame, two_sided=True, exponent=50.0),
                 Part("printed eyes", lens_mesh(face, shape, bow_mm=400.0), lens, two_sided=True, exponent=60.0),
             )
         return in_person(stage, stage.presenter, stage.presenter_tone, worn)
+
+
+def _enlarged(stage: Stage, rng: np.random.Generator) -> float:
+    return stage.choose("eye_scale", 1 + rng.uniform(0, 0.5) * (1 - stage.quality))
 
 
 def _printed_eyes(stage: Stage, shape: Frame, enlarge: float) -> Floats:

@@ -30,11 +30,11 @@ class MaskRigid:
         mesh = over(stage, victim, enlarge=1.02 + 0.05 * careless, gap_mm=3.5 + 4.5 * careless)
         mesh = widened(stage, mesh, _INNER)
         texture = painted(victim, rng, mottling=0.5 * stage.quality, blur=0.5 + 2.2 * careless,
-                          cast=0.04 + 0.14 * careless)  # fmt: skip
+                          cast=0.04 + 0.14 * careless, choose=stage.choose)  # fmt: skip
         texture[..., 3] = infrared(victim, rng, unlike=0.3 + 0.7 * careless, shown=rng.uniform(0, 0.3) +
-                                   0.35 * stage.quality)  # fmt: skip
+                                   0.35 * stage.quality, choose=stage.choose)  # fmt: skip
         # resin and lacquer are smooth where skin is rough: a narrow highlight in visible light and infrared alike
-        texture[..., 4] = 0.08 + rng.uniform(0.15, 0.4) * careless
+        texture[..., 4] = stage.choose("gloss", 0.08 + rng.uniform(0.15, 0.4) * careless)
         alpha = holes(victim, ("eyes",) if rng.random() < 0.6 else (), 0.75)
         texture[..., 5] = alpha * victim.regions["face"]
         return WornProp(

@@ -30,11 +30,13 @@ class MaskSilicone:
         victim = victim_cast(stage)
         mesh = over(stage, victim, enlarge=1.01 + 0.04 * careless + rng.uniform(0, 0.01), gap_mm=3 + 5 * careless)
         texture = painted(victim, rng, mottling=0.45 * stage.quality, blur=0.4 + 2.4 * careless,
-                          cast=0.02 + 0.13 * careless)  # fmt: skip
+                          cast=0.02 + 0.13 * careless, choose=stage.choose)  # fmt: skip
         # thick silicone is one scattering volume: no vessels, no lips, less contrast than skin even when well made
-        texture[..., 3] = infrared(victim, rng, unlike=0.15 + 0.75 * careless, shown=0.1 + 0.45 * stage.quality)
+        texture[..., 3] = infrared(victim, rng, unlike=0.15 + 0.75 * careless, shown=0.1 + 0.45 * stage.quality,
+                                   choose=stage.choose)  # fmt: skip
         # silicone oil comes to the surface: a film that powder hides
-        texture[..., 4] = np.maximum(texture[..., 4], 0.09) + rng.uniform(0.1, 0.4) * careless
+        film = stage.choose("film", rng.uniform(0.1, 0.4) * careless)
+        texture[..., 4] = np.maximum(texture[..., 4], 0.09) + film
         texture[..., 5] = holes(victim, ("eyes",), 0.8)
         rim = rng.uniform(-165, -135) if rng.random() < careless else -400.0
         return WornProp(

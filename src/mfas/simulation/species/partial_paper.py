@@ -72,7 +72,8 @@ def _placed(stage: Stage, own: Head, piece: tuple[float, float, float, float], r
     # beside the nose paper falls back to the cheeks in a curve about the vertical axis
     flat[:, 2] = -(flat[:, 0] ** 2) / (2 * rng.uniform(85, 110 + 250 * careless))
     placed = Mesh(flat.astype(np.float32), mesh.faces, mesh.uv)
-    drape(placed, own, gap_mm=1.5 + rng.uniform(0.5, 6) * careless, follow=0.25 + 0.75 * stage.quality)
+    gap = stage.choose("gap_mm", 1.5 + rng.uniform(0.5, 6) * careless)
+    drape(placed, own, gap_mm=gap, follow=0.25 + 0.75 * stage.quality)
     return placed
 
 

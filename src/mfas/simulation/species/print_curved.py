@@ -18,6 +18,7 @@ class PrintCurved:
     def prepare(self, stage: Stage) -> Prop:
         """Print and bend."""
         rng = stage.rng("bend")
-        radius = 85 + (1 - stage.quality) * 160 * rng.uniform(0.3, 1.3)
-        mould = stage.quality * rng.uniform(0, 1) if rng.random() < 0.7 else 0.0
-        return held_print(stage, bend=1 / radius, bend_axis_deg=90 + rng.normal(0, 8), mould=mould)
+        radius = stage.choose("radius_mm", 85 + (1 - stage.quality) * 160 * rng.uniform(0.3, 1.3))
+        mould = stage.choose("mould", stage.quality * rng.uniform(0, 1) if rng.random() < 0.7 else 0.0)
+        axis = stage.choose("bend_axis_deg", 90 + rng.normal(0, 8))
+        return held_print(stage, bend=1 / radius, bend_axis_deg=axis, mould=mould)

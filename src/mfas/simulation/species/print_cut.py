@@ -21,4 +21,5 @@ class PrintCut:
         choices = (("eyes",), ("eyes", "mouth"), ("eyes", "nose"), ("eyes", "nose", "mouth"))
         cut = choices[int(rng.choice(4, p=[0.5, 0.2, 0.15, 0.15]))]
         radius = rng.uniform(95, 160) if stage.quality > 0.4 else rng.uniform(200, 900)
+        radius = stage.choose("radius_mm", radius)
         return held_print(stage, bend=1 / radius, bend_axis_deg=90 + rng.normal(0, 5), cut=cut)

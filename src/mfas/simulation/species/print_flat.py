@@ -18,4 +18,5 @@ class PrintFlat:
     def prepare(self, stage: Stage) -> Prop:
         """Print and hold up."""
         rng = stage.rng("bend")
-        return held_print(stage, bend=rng.normal(0, 0.0006), bend_axis_deg=rng.uniform(0, 180))
+        bend = stage.choose("bend_per_mm", rng.normal(0, 0.0006))
+        return held_print(stage, bend=bend, bend_axis_deg=stage.choose("bend_axis_deg", rng.uniform(0, 180)))

@@ -92,7 +92,7 @@ class _Replay:
         u0, v0, u1, v1 = photo.box
         box = ((u0 * SIZE - columns.start) / width, (v0 * SIZE - rows.start) / height,
                (u1 * SIZE - columns.start) / width, (v1 * SIZE - rows.start) / height)  # fmt: skip
-        away = rng.choice([-1, 1]) * rng.uniform(6, 13) * stage.quality
+        away = stage.choose("turned_away_deg", rng.choice([-1, 1]) * rng.uniform(6, 13) * stage.quality)
         tilt = rotation(rng.normal(0, 6), away + rng.normal(0, 3 + 4 * careless), rng.normal(0, 3))
         for mesh, front in ((screen, 1.0), (frame, 0.0)):
             mesh.vertices[:, 2] += 85 + front
@@ -108,22 +108,23 @@ class _Replay:
         """Light of the screen (h, w, 6): tone, black level, moire of two pixel grids, refresh bands."""
         rng = stage.rng("pixels")
         careless = 1 - stage.quality
-        level = float(np.exp(0.05 + rng.normal(0, 0.06 + 0.32 * careless)))
+        level = stage.choose("brightness", float(np.exp(0.05 + rng.normal(0, 0.06 + 0.32 * careless))))
         tone = picture * 2.2
         grey = tone.mean(axis=2, keepdims=True)
         tone = grey + (tone - grey) * self.saturation * rng.uniform(0.92, 1.08)
         tint = np.array([rng.uniform(0.9, 1.03), 1.0, rng.uniform(0.98, 1.14)])
         light = np.clip(tone, 0, 1) * tint * level + self.black_level * level
         y, x = np.mgrid[: light.shape[0], : light.shape[1]].astype(np.float32)
-        strength = 0.012 + 0.11 * careless * rng.uniform(0.3, 1)
+        strength = stage.choose("moire", 0.012 + 0.11 * careless * rng.uniform(0.3, 1))
         for channel in range(3):
             fx, fy = rng.normal(0, 0.09, 2)
             wave = np.sin(2 * np.pi * (fx * x + fy * y) + rng.uniform(0, 6))
             light[..., channel] *= 1 + strength * wave
-        bands = rng.uniform(0.02, 0.08) * careless
+        bands = stage.choose("bands", rng.uniform(0.02, 0.08) * careless)
         light *= (1 + bands * np.sin(y * rng.uniform(0.02, 0.09) + rng.uniform(0, 6)))[..., None]
-        glass = np.full(light.shape[:2], rng.uniform(0.03, 0.09))
-        shine = np.full(light.shape[:2], rng.uniform(0.35, 0.8) * (0.5 if self.matt(stage) else 1.0))
+        glass = np.full(light.shape[:2], stage.choose("screen_ir", rng.uniform(0.03, 0.09)))
+        mirror = rng.uniform(0.35, 0.8) * (0.5 if self.matt(stage) else 1.0)
+        shine = np.full(light.shape[:2], stage.choose("shine", mirror))
         texture = np.dstack([np.clip(light, 0, None), glass, shine, np.ones_like(glass)])
         return np.ascontiguousarray(texture, dtype=np.float32)
 
