@@ -4,7 +4,8 @@
 every amount and kind of smoothing and every seed, and measures the model on held-out people of its own site
 (``in_site``) and on the whole of the other one (``cross_site``). Then streams of the other site are adapted to, with
 hard and with soft pseudo labels. ``smoothing.json`` holds a row for each model and each stream, ``smoothing.md`` the
-tables. Finished rows are kept: an interrupted run continues, and refuses to with other settings.
+tables. Finished rows are kept: an interrupted run continues, also with more seeds, amounts or patterns, and refuses to
+with other captures or another training.
 
 The attack on pixels is a minimal one: `perturbed`, all sensors at once, on one capture of each attack presentation. It
 raises the fused logit itself, so a flat loss cannot hide the slope from it. ``transferred`` shows the same captures as
@@ -46,6 +47,8 @@ from mfas.training.validation import score_patterns
 SITES = ("dev_a", "dev_b")
 BUDGET = {Modality.RGB: 8 / 255, Modality.DEPTH: 4 / 255, Modality.IR: 8 / 255}
 """Largest change of a pixel, as a share of the range that a network sees of the sensor."""
+GRID = ("seeds", "standard", "adversarial", "streams", "missing")
+"""What may grow from one run to the next."""
 Floats = NDArray[np.float64]
 Groups = tuple[Floats, dict[str, Floats]]
 """Scores of bona fide presentations, and of attack presentations by species."""
@@ -103,7 +106,7 @@ def main() -> None:
     given = _arguments()
     torch.set_num_threads(1)
     settings = {key: value for key, value in vars(given).items() if key != "out"} | {"simulator": SIMULATOR_VERSION}
-    _same_settings(given.out, settings)
+    _same_settings(given.out, {key: value for key, value in settings.items() if key not in GRID})
     spec = Preprocess(size=given.size)
     sites = {name: Captures(_simulated(name, given), spec) for name in SITES}
     amounts = [("standard", x) for x in given.standard] + [("adversarial", x) for x in given.adversarial]
@@ -127,16 +130,17 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/smoothing"))
-    parser.add_argument("--count", type=int, default=1200, help="captures a site")
-    parser.add_argument("--subjects", type=int, default=100, help="people a site")
-    parser.add_argument("--size", type=int, default=64, help="pixels of the network's input")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--count", type=int, default=720, help="captures a site")
+    parser.add_argument("--subjects", type=int, default=72, help="people a site")
+    parser.add_argument("--size", type=int, default=48, help="pixels of the network's input")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--batch-size", type=int, default=24)
     parser.add_argument("--model", default="mfas_danet")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training")
     parser.add_argument("--standard", type=float, nargs="+", default=[0.0, 0.05, 0.1, 0.2, 0.3, 0.45])
     parser.add_argument("--adversarial", type=float, nargs="*", default=[0.1, 0.2, 0.3, 0.45])
-    parser.add_argument("--streams", type=float, nargs="*", default=[0.0, 0.05, 0.2], help="amounts that also adapt")
-    parser.add_argument("--missing", nargs="*", default=["", "rgb"], help="patterns of those streams")
+    parser.add_argument("--streams", type=float, nargs="*", default=[0.05, 0.2], help="amounts that also adapt")
+    parser.add_argument("--missing", nargs="*", default=[""], help="patterns of those streams")
     parser.add_argument("--steps", type=int, default=10, help="of the attack on pixels")
     return parser.parse_args()
 
@@ -177,6 +181,7 @@ def _model_row(cell: Cell, given: argparse.Namespace, sites: Mapping[str, Captur
         loop = {"epochs": given.epochs, "label_smoothing": cell.amount, "smoothing": cell.smoothing}
         config = {"manifest": [given.out / "crops" / cell.source / "manifest.parquet"], "out": folder, "loop": loop}
         config |= {"model": given.model, "seed": cell.seed, "preprocess": {"size": given.size}, "threads": 1}
+        config |= {"batch_size": given.batch_size}
         train(parse(TrainConfig, config, "training"))
     model, card = load_model(folder)
     model.requires_grad_(False)
