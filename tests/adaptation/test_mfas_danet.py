@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mfas.adaptation import registry
+from mfas.adaptation.contract import AdapterState
 from mfas.adaptation.gate import Gate, GateSettings
 from mfas.adaptation.hold import HoldSettings, ThresholdHold
 from mfas.adaptation.memory import Memory
@@ -14,8 +15,9 @@ from mfas.adaptation.plain_evidence import Evidence, plain_verdict
 from mfas.adaptation.weight import AdaptiveWeight, WeightSettings
 from mfas.card import Card
 from mfas.core import MISSING_PATTERNS, MODALITIES, Label
-from mfas.errors import ConfigError
+from mfas.errors import ConfigError, StateError
 from mfas.models.contract import FasModel, ModelOutput
+from mfas.models.smoothing import softened
 from toys import Micro, batch, card, micro_batch, tiny_model, trained
 
 
@@ -155,10 +157,11 @@ def test_memory_keeps_quotas_and_order() -> None:
     assert memory.offer(Label.ATTACK, maps, present, "p4", "")
     assert memory.offer(Label.ATTACK, maps, present, "p5", "")
     assert memory.counts() == {Label.BONA_FIDE: 0, Label.ATTACK: 3}
-    drawn, seen, target = memory.draw(8, torch.Generator().manual_seed(0))
+    drawn, seen, target, reliability = memory.draw(8, torch.Generator().manual_seed(0))
     assert set(drawn) == set(MODALITIES[:2])
     assert seen.shape == (3, 3)
     assert target.tolist() == [0.0, 0.0, 0.0]
+    assert reliability.tolist() == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,7 @@ def test_memory_keeps_quotas_and_order() -> None:
         ({"gate": {"max_entropy_fraction": -1}}, "gate.max_entropy_fraction"),
         ({"surface": "everything"}, "surface"),
         ({"capacity": 4, "min_per_class": 8}, "capacity"),
+        ({"soft_labels": "rather"}, "soft_labels"),
     ],
 )
 def test_bad_settings_are_refused_by_name(settings: dict[str, object], words: str) -> None:
@@ -260,3 +264,49 @@ def fused(logits: list[float]) -> ModelOutput:
 def flat_card() -> Card:
     """Threshold 0.5, whatever is missing."""
     return card().model_copy(update={"thresholds": dict.fromkeys(MISSING_PATTERNS, 0.5)})
+
+
+def test_soft_labels_are_half_a_unit_of_doubt_away_and_weigh_as_hard_ones_do(source: dict[str, torch.Tensor]) -> None:
+    """Two of each class in the queues: the loss is the cross-entropy with (1 + r) / 2 for the label's class."""
+    adapter = make(source, soft_labels=True, weight_heads=0.0)
+    some, target = batch(4), torch.tensor([1.0, 0.0, 1.0, 0.0])
+    reliability = torch.tensor([1.0, 0.9, 0.2, 0.0])
+    goal = torch.where(target > 0.5, (1 + reliability) / 2, (1 - reliability) / 2)
+    assert torch.allclose(softened(target, reliability), goal)
+    maps = adapter.model.lower(some)
+    share = torch.full((4,), 0.25)
+    found = adapter._loss(maps, some.present, softened(target, reliability), share, torch.Generator())
+    with torch.no_grad():
+        p = torch.sigmoid(adapter.model.upper(maps, some.present).logit)
+    by_hand = -(goal * p.log() + (1 - goal) * (1 - p).log())
+    assert float(found) == pytest.approx(float(by_hand.mean()), rel=1e-4)
+
+
+def test_soft_labels_teach_otherwise_and_resume_exactly(source: dict[str, torch.Tensor]) -> None:
+    hard, soft, other = make(source), make(source, soft_labels=True), make(source, soft_labels=True)
+    stream = [batch(10, seed=i, shift=0.45, first=10 * i) for i in range(30)]
+    updates = [[adapter.step(some)[1].updated for some in stream[:20]] for adapter in (hard, soft)]
+    assert updates[0] == updates[1], "the gate does not know which"
+    assert any(updates[0])
+    assert any(not torch.equal(value, soft.delta()[name]) for name, value in hard.delta().items())
+    other.load_state(soft.state())
+    for some in stream[20:]:
+        soft.step(some)
+        other.step(some)
+    assert all(torch.equal(value, other.delta()[name]) for name, value in soft.delta().items())
+
+
+def test_states_from_before_soft_labels_still_load(source: dict[str, torch.Tensor]) -> None:
+    adapter, again = make(source), make(source)
+    for i in range(12):
+        adapter.step(batch(10, seed=i, shift=0.45, first=10 * i))
+    state = adapter.state()
+    assert "soft_labels" not in state.facts["settings"]
+    old = {name: x for name, x in state.tensors.items() if not name.endswith("reliability")}
+    assert len(old) < len(state.tensors)
+    again.load_state(AdapterState(old, state.facts))
+    with pytest.raises(StateError, match="settings"):
+        make(source, soft_labels=True).load_state(state)
+    for i in range(12, 24):
+        some = batch(10, seed=i, shift=0.45, first=10 * i)
+        assert torch.equal(adapter.step(some)[0].score, again.step(some)[0].score)

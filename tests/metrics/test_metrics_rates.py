@@ -198,3 +198,30 @@ def test_reliability_bins():
     )
     with pytest.raises(ScoreError, match="at least one reliability bin"):
         metrics.reliability_bins([0.5], {}, bins=0)
+
+
+@pytest.mark.parametrize(
+    ("bona_fide", "attacks", "error"),
+    [
+        ([1.0, 1.0], [0.0, 0.0], 0.0),  # sure and right
+        ([0.0, 0.0], [1.0, 1.0], 1.0),  # sure and wrong
+        ([0.5, 0.5], [0.5, 0.5], 0.0),  # says one in two, and it is
+        ([0.9, 0.9, 0.9, 0.9], [0.9], 0.1),  # says nine in ten, it is four in five
+        ([0.75, 0.75, 0.25], [0.75, 0.25, 0.25], 1 / 12),  # two in three for 0.75, one in three for 0.25
+    ],
+)
+def test_calibration_error_of_known_scores(bona_fide, attacks, error):
+    found = metrics.expected_calibration_error(bona_fide, {"print_flat": attacks})
+    assert found == pytest.approx(error)
+
+
+def test_overconfident_errors_of_known_scores():
+    bona_fide, attacks = [0.05, 0.1, 0.4, 0.99], {"print_flat": [0.95], "replay_lcd": [0.9, 0.2]}
+    assert metrics.overconfident_errors(bona_fide, attacks) == pytest.approx(2 / 7)  # 0.05 and 0.95; 0.9 is not above
+    assert metrics.overconfident_errors(bona_fide, attacks, confidence=0.5) == pytest.approx(5 / 7)
+    assert metrics.overconfident_errors([], {"print_flat": [0.95, 0.1]}) == 0.5
+    for wrong in (0.49, 1.0):
+        with pytest.raises(ScoreError, match=r"confidence in \[0\.5, 1\)"):
+            metrics.overconfident_errors(bona_fide, attacks, confidence=wrong)
+    with pytest.raises(ScoreError, match="at least one score"):
+        metrics.overconfident_errors([], {})

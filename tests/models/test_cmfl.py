@@ -16,7 +16,7 @@ def focal(probabilities: list[float], seen: list[bool], target: torch.Tensor, ga
     """The loss of one capture whose heads give ``probabilities`` of bona fide."""
     logits = torch.logit(torch.tensor([probabilities], dtype=torch.float64))
     target = target.double()
-    return float(cross_modal_focal(logits, torch.tensor([seen]), target, target, 1.0, gamma))
+    return float(cross_modal_focal(logits, torch.tensor([seen]), target, target.expand_as(logits), 1.0, gamma))
 
 
 def term(p: float, q: float) -> float:
@@ -48,7 +48,7 @@ def test_three_are_half_the_sum_over_pairs_and_one_is_cross_entropy() -> None:
 def test_a_sure_partner_takes_the_loss_off_a_head_and_an_unsure_one_leaves_it() -> None:
     logits = torch.logit(torch.tensor([[0.8, 0.99, 0.5], [0.8, 0.01, 0.5]])).requires_grad_()
     present = torch.tensor([[True, True, False]] * 2)
-    cross_modal_focal(logits, present, torch.ones(2), torch.ones(2), 1.0, 3.0).backward()
+    cross_modal_focal(logits, present, torch.ones(2), torch.ones(2, 3), 1.0, 3.0).backward()
     assert logits.grad is not None
     sure, unsure = logits.grad[:, 0].abs().tolist()
     assert sure < 0.1 * unsure

@@ -22,17 +22,21 @@ class ClassQueue:
         self.maps: dict[Modality, list[Tensor | None]] = {m: [] for m in MODALITIES}
         self.present: list[Tensor] = []
         self.owners: list[tuple[str, str]] = []
+        self.reliability: list[float] = []
 
     def __len__(self) -> int:
         return len(self.owners)
 
-    def push(self, maps: Mapping[Modality, Tensor], present: Tensor, owner: tuple[str, str]) -> None:
+    def push(
+        self, maps: Mapping[Modality, Tensor], present: Tensor, owner: tuple[str, str], reliability: float
+    ) -> None:
         """Add one capture (``maps[m]`` ``[C, h, w]``), the oldest leaving when full."""
         for column, modality in enumerate(MODALITIES):
             seen = bool(present[column])
             self.maps[modality].append(maps[modality].half().clone() if seen else None)
         self.present.append(present.clone())
         self.owners.append(owner)
+        self.reliability.append(reliability)
         if len(self) > self.capacity:
             self._drop(0)
 
@@ -41,6 +45,7 @@ class ClassQueue:
             del column[index]
         del self.present[index]
         del self.owners[index]
+        del self.reliability[index]
 
 
 class Memory:
@@ -56,20 +61,32 @@ class Memory:
         return {label: len(queue) for label, queue in self.queues.items()}
 
     def offer(
-        self, label: Label, maps: Mapping[Modality, Tensor], present: Tensor, presentation: str, subject: str
+        self,
+        label: Label,
+        maps: Mapping[Modality, Tensor],
+        present: Tensor,
+        presentation: str,
+        subject: str,
+        reliability: float = 1.0,
     ) -> bool:
-        """Push unless a quota of this class is used up; says whether it was taken. Empty subjects have no quota."""
+        """Push unless a quota of this class is used up; says whether it was taken. Empty subjects have no quota.
+
+        ``reliability`` in [0, 1] is that of the label.
+        """
         queue = self.queues[label]
         owners = queue.owners
         if sum(p == presentation for p, _ in owners) >= self.per_presentation:
             return False
         if subject and sum(s == subject for _, s in owners) >= self.per_subject:
             return False
-        queue.push(maps, present, (presentation, subject))
+        queue.push(maps, present, (presentation, subject), reliability)
         return True
 
-    def draw(self, per_class: int, generator: torch.Generator) -> tuple[dict[Modality, Tensor], Tensor, Tensor]:
-        """A class-balanced sample: maps per modality, present ``[N, 3]``, target float ``[N]`` (1 = bona fide)."""
+    def draw(self, per_class: int, generator: torch.Generator) -> tuple[dict[Modality, Tensor], Tensor, Tensor, Tensor]:
+        """A class-balanced sample: maps per modality, present ``[N, 3]``, target float ``[N]`` (1 = bona fide).
+
+        Last the reliability of each target, float ``[N]``.
+        """
         picked: list[tuple[ClassQueue, int]] = []
         target: list[float] = []
         for label, queue in self.queues.items():
@@ -83,7 +100,8 @@ class Memory:
             if known is not None:
                 blank = torch.zeros_like(known)
                 maps[modality] = torch.stack([blank if row is None else row for row in rows]).float()
-        return maps, torch.stack([queue.present[i] for queue, i in picked]), torch.tensor(target)
+        present = torch.stack([queue.present[i] for queue, i in picked])
+        return maps, present, torch.tensor(target), torch.tensor([queue.reliability[i] for queue, i in picked])
 
     def clear(self) -> None:
         """Forget everything."""
@@ -97,6 +115,7 @@ class Memory:
             facts[label.value] = [list(owner) for owner in queue.owners]
             if len(queue):
                 tensors[f"memory.{label.value}.present"] = torch.stack(queue.present)
+                tensors[f"memory.{label.value}.reliability"] = torch.tensor(queue.reliability)
             for modality, rows in queue.maps.items():
                 kept = [row for row in rows if row is not None]
                 if kept:
@@ -109,9 +128,11 @@ class Memory:
         for label, queue in self.queues.items():
             owners = facts[label.value]
             present = tensors.get(f"memory.{label.value}.present")
+            # states from before there were soft labels have none
+            reliability = tensors.get(f"memory.{label.value}.reliability", torch.ones(len(owners))).tolist()
             kept = {m: iter(tensors.get(f"memory.{label.value}.{m.value}", torch.empty(0))) for m in MODALITIES}
             for index, (presentation, subject) in enumerate(owners):
                 assert present is not None
                 row = present[index]
                 maps = {m: next(kept[m]) for column, m in enumerate(MODALITIES) if bool(row[column])}
-                queue.push(maps, row, (presentation, subject))
+                queue.push(maps, row, (presentation, subject), reliability[index])

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from time import perf_counter
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
@@ -27,6 +28,7 @@ from mfas.card import Card
 from mfas.config import Config
 from mfas.core import Batch, Label, Modality, Prediction
 from mfas.models.contract import FasModel, Maps, ModelOutput, check_batch, random_present, to_prediction
+from mfas.models.smoothing import softened
 
 
 class MfasDanetSettings(Config):
@@ -47,6 +49,7 @@ class MfasDanetSettings(Config):
     radius: float | None = Field(0.1, gt=0, description="largest drift; None = no limit")
     weight_heads: float = Field(0.5, ge=0)
     weight_partial: float = Field(0.0, ge=0)
+    soft_labels: bool = Field(False, description="pseudo labels as sure as the frozen heads, instead of 0 and 1")
     evidence: Evidence = "across_modalities"
     gate_follows: bool = Field(False, description="the adapted model gates itself, instead of the source")
     gate: GateSettings = GateSettings()
@@ -58,6 +61,14 @@ class MfasDanetSettings(Config):
         if self.capacity < max(self.min_per_class, self.batch_per_class):
             raise ValueError(f"expected capacity of at least min_per_class and batch_per_class, got {self.capacity}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _unsaid_where_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that states and benchmark cells from before there was a choice stay good."""
+        out: dict[str, Any] = handler(self)
+        if not self.soft_labels:
+            del out["soft_labels"]
+        return out
 
 
 @register("mfas_danet")
@@ -173,7 +184,8 @@ class MfasDanetAdapter(Adapter):
             self._given.append(label)
             mine = {m: x[row] for m, x in maps.items()}
             ids = batch.ids
-            taken = self._memory.offer(label, mine, batch.present[row], ids.presentation_id[row], ids.subject[row])
+            owner = ids.presentation_id[row], ids.subject[row]
+            taken = self._memory.offer(label, mine, batch.present[row], *owner, float(verdict.reliability[row]))
             queued += int(taken)
         return queued
 
@@ -193,9 +205,11 @@ class MfasDanetAdapter(Adapter):
 
     def _update(self) -> tuple[float | None, float, str | None]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self._updates)
-        maps, present, target = self._memory.draw(self.settings.batch_per_class, generator)
+        maps, present, target, reliability = self._memory.draw(self.settings.batch_per_class, generator)
+        goal = softened(target, reliability) if self.settings.soft_labels else target
+        share = torch.where(target > 0.5, target.sum(), (1 - target).sum()).reciprocal() / 2
         with self._live.differentiable():
-            loss = self._loss(maps, present, target, generator)
+            loss = self._loss(maps, present, goal, share, generator)
             gradients = torch.autograd.grad(loss, list(self._live.values.values()), allow_unused=True)
         amount = float(loss.detach())
         if not finite(amount, gradients):
@@ -210,10 +224,10 @@ class MfasDanetAdapter(Adapter):
         return amount, weight, None
 
     def _loss(
-        self, maps: dict[Modality, Tensor], present: Tensor, target: Tensor, generator: torch.Generator
+        self, maps: dict[Modality, Tensor], present: Tensor, target: Tensor, share: Tensor, generator: torch.Generator
     ) -> Tensor:
+        """``target`` as sure as it is meant, ``share`` what each row weighs."""
         s = self.settings
-        share = torch.where(target > 0.5, target.sum(), (1 - target).sum()).reciprocal() / 2
         full = self._model.upper(maps, present)
         loss = (share * bce(full.logit, target, reduction="none")).sum()
         heads = bce(full.modality_logits, target[:, None].expand(-1, 3), reduction="none") * present

@@ -1,6 +1,11 @@
 """Metrics: pure functions over score arrays, in the words of ISO/IEC 30107-3. A score is accepted iff >= threshold."""
 
-from mfas.metrics.calibration import ReliabilityBin, expected_calibration_error, reliability_bins
+from mfas.metrics.calibration import (
+    ReliabilityBin,
+    expected_calibration_error,
+    overconfident_errors,
+    reliability_bins,
+)
 from mfas.metrics.curves import Det, Roc, auc, det, roc, tpr_at_fpr
 from mfas.metrics.intervals import CONFIDENCE, DRAWS, Interval, bootstrap, clopper_pearson
 from mfas.metrics.moving import MovingRates, moving_rates
@@ -46,6 +51,7 @@ __all__ = [
     "hter",
     "mean_hter_difference",
     "moving_rates",
+    "overconfident_errors",
     "paired_bootstrap",
     "reliability_bins",
     "roc",

@@ -67,3 +67,21 @@ def expected_calibration_error(bona_fide: ArrayLike, attacks: Mapping[str, Array
         raise ScoreError("expected at least one score, got none")
     gaps = [b.count * abs((b.mean_score or 0.0) - (b.bona_fide_share or 0.0)) for b in filled]
     return float(sum(gaps) / sum(b.count for b in filled))
+
+
+def overconfident_errors(bona_fide: ArrayLike, attacks: Mapping[str, ArrayLike], confidence: float = 0.9) -> float:
+    """Share of all presentations that are wrong at 0.5 with a larger class probability above ``confidence``.
+
+    ``confidence`` in [0.5, 1). The 0.5 is that of the probability, not the operating threshold. A class may be empty.
+
+    >>> overconfident_errors([0.05, 0.4, 0.95], {"print_flat": [0.9, 0.91]})
+    0.4
+    """
+    if not 0.5 <= confidence < 1:
+        raise ScoreError(f"expected a confidence in [0.5, 1), got {confidence}")
+    genuine = _check.scores(bona_fide, "bona fide")
+    fake = _check.pooled(_check.species_scores(attacks))
+    if not genuine.size + fake.size:
+        raise ScoreError("expected at least one score, got none")
+    wrong = np.concatenate([1 - genuine, fake])
+    return float((wrong > confidence).mean())

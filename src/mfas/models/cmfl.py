@@ -19,7 +19,7 @@ from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_complements
 from mfas.models.registry import register
-from mfas.models.trunks import ModalityTrunks, smooth
+from mfas.models.trunks import ModalityTrunks, cross_entropy
 
 
 class CmflArchitecture(Config):
@@ -45,12 +45,13 @@ def cross_modal_focal(
 ) -> Tensor:
     """Mean over captures of ``alpha (1 - w(p_m, p_n))^gamma CE(p_m)`` over ordered pairs of observed modalities.
 
-    ``logits`` ``[B, 3]``, ``present`` bool ``[B, 3]``, ``target`` in {0, 1} picks the true class, ``goal`` is what the
-    cross-entropy aims at (``target`` or its smoothed value). A capture's sum is divided by the number of observed
-    modalities less one: with two it is the paper's sum of both directions. One that is alone has plain cross-entropy.
+    ``logits`` ``[B, 3]``, ``present`` bool ``[B, 3]``, ``target`` ``[B]`` in {0, 1} picks the true class, ``goal``
+    ``[B, 3]`` is what the cross-entropy aims at (``target`` or its smoothed value). A capture's sum is divided by the
+    number of observed modalities less one: with two it is the paper's sum of both directions. One that is alone has
+    plain cross-entropy.
     """
     true = torch.sigmoid(logits * (2 * target[:, None] - 1))
-    losses = bce(logits, goal[:, None].expand_as(logits), reduction="none") * present
+    losses = bce(logits, goal, reduction="none") * present
     count = present.sum(dim=1)
     total = losses.sum(dim=1) * (count == 1)
     for m in range(len(MODALITIES)):
@@ -98,11 +99,14 @@ class Cmfl(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Joint cross-entropy on all there is and on a random missing pattern, and the focal loss of the heads."""
-        a, goal = self.architecture, smooth(target, step.label_smoothing)
+        a = self.architecture
         full = self(batch)
         partial = self._join(full.features, step.drop(batch.present))
-        focal = cross_modal_focal(full.modality_logits, batch.present, target, goal, a.alpha, a.gamma)
-        return (1 - a.share) * (bce(full.logit, goal) + bce(partial, goal)) + a.share * focal
+        heads = full.modality_logits
+        goal = step.goal(target[:, None].expand_as(heads), heads)
+        focal = cross_modal_focal(heads, batch.present, target, goal, a.alpha, a.gamma)
+        joint = cross_entropy(full.logit, target, step) + cross_entropy(partial, target, step)
+        return (1 - a.share) * joint + a.share * focal
 
     def _join(self, features: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
         seen = [features[m] * present[:, i : i + 1] for i, m in enumerate(MODALITIES)]

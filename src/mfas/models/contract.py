@@ -20,6 +20,7 @@ from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality, Prediction
 from mfas.errors import InputError
 from mfas.models.backbones.contract import Backbone
+from mfas.models.smoothing import Smoothing, smooth, smooth_adversarially
 from mfas.models.uncertainty import assess
 
 Maps = Mapping[Modality, Tensor]
@@ -163,7 +164,7 @@ class LossStep:
 
     A ``generator`` for missing patterns (same state in every process: draw by ``shard.draw``), label smoothing in
     [0, 0.5), the site of each capture as an integer ``[B]`` (None where unknown), the epoch counted from 0 out of
-    ``epochs``, and the ``shard``.
+    ``epochs``, the ``shard``, and the kind of label smoothing.
     """
 
     generator: torch.Generator
@@ -172,6 +173,13 @@ class LossStep:
     epoch: int = 0
     epochs: int = 1
     shard: Shard = Shard()
+    smoothing: Smoothing = "standard"
+
+    def goal(self, target: Tensor, logit: Tensor) -> Tensor:
+        """What ``logit`` aims at: ``target`` (the same shape, 1 = bona fide), smoothed."""
+        if self.smoothing == "adversarial":
+            return smooth_adversarially(target, self.label_smoothing, logit)
+        return smooth(target, self.label_smoothing)
 
     def drop(self, present: Tensor, keep_all: float = 0.3) -> Tensor:
         """`random_present` with this step's generator and shard."""

@@ -13,14 +13,13 @@ from typing import Any
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_complements
 from mfas.models.registry import register
-from mfas.models.trunks import ModalityTrunks, head_loss, smooth
+from mfas.models.trunks import ModalityTrunks, cross_entropy, head_loss
 
 
 class CrossAttentionArchitecture(Config):
@@ -127,12 +126,12 @@ class CrossAttention(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Cross-entropy on all there is and on a random missing pattern; the heads learn beside it, detached."""
-        goal = smooth(target, step.label_smoothing)
         tokens = self.trunks.tokens(self.lower(batch), batch.present)
         kept = step.drop(batch.present)
-        loss = bce(self._fuse(tokens, batch.present), goal) + bce(self._fuse(tokens, kept), goal)
+        loss = cross_entropy(self._fuse(tokens, batch.present), target, step)
+        loss = loss + cross_entropy(self._fuse(tokens, kept), target, step)
         features = {m: x.detach().mean(dim=1) for m, x in tokens.items()}
-        return loss + head_loss(self.trunks.logits(features, batch.present), batch.present, goal, step)
+        return loss + head_loss(self.trunks.logits(features, batch.present), batch.present, target, step)
 
     def _fuse(self, tokens: Mapping[Modality, Tensor], present: Tensor) -> Tensor:
         fused = self.attention(tokens, present)

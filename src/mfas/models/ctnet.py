@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import cosine_similarity, logsigmoid
 
 from mfas.card import Preprocess
@@ -24,7 +23,7 @@ from mfas.models.mfas_danet import ComplementExtractor
 from mfas.models.pooling import average_grid
 from mfas.models.registry import register
 from mfas.models.transitions import alignment, consistency, distance, known, transitions, units
-from mfas.models.trunks import ModalityTrunks, fused_head, head_loss, smooth
+from mfas.models.trunks import ModalityTrunks, cross_entropy, fused_head, head_loss
 
 LEARNT_FROM_RGB: tuple[Modality, ...] = (Modality.DEPTH, Modality.IR)
 """What the complements stand in for; nothing stands in for RGB."""
@@ -109,14 +108,15 @@ class Ctnet(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Cross-entropies, transition losses and complements; updates the live statistics in training mode."""
-        a, goal, present, live = self.architecture, smooth(target, step.label_smoothing), batch.present, target > 0.5
+        a, present, live = self.architecture, batch.present, target > 0.5
         maps = self.lower(batch)
         features = self.trunks.features(maps, present)
         complements = self._complements(maps, present, features)
         loss = torch.zeros((), device=target.device)
         for seen in (present, step.drop(present)):
             filled, _ = fill(features, complements, seen)
-            loss = loss + bce(self.fused(torch.cat([filled[m] for m in MODALITIES], dim=1)).squeeze(1), goal)
+            logit = self.fused(torch.cat([filled[m] for m in MODALITIES], dim=1)).squeeze(1)
+            loss = loss + cross_entropy(logit, target, step)
         unit = units(features)
         if self.training:
             self._remember(unit.detach(), present & live[:, None], step)
@@ -125,9 +125,9 @@ class Ctnet(FasModel):
         loss = loss + a.weight_consistency * consistency(moved, pairs & live[:, None])
         loss = loss + a.weight_inconsistency * alignment(moved, transitions(prototypes), pairs & spoof)
         loss = loss + a.weight_separation * alignment(unit, prototypes, present & spoof)
-        loss = loss + a.weight_complement * self._complement_loss(features, complements, present, goal, live, step)
+        loss = loss + a.weight_complement * self._complement_loss(features, complements, present, target, live, step)
         detached = self.trunks.logits({m: f.detach() for m, f in features.items()}, present)
-        return loss + head_loss(detached, present, goal, step)
+        return loss + head_loss(detached, present, target, step)
 
     def _complements(self, maps: Maps, present: Tensor, features: Mapping[Modality, Tensor]) -> dict[Modality, Tensor]:
         seen = present[:, MODALITIES.index(Modality.RGB), None]
@@ -153,19 +153,19 @@ class Ctnet(FasModel):
         features: Mapping[Modality, Tensor],
         complements: Mapping[Modality, Tensor],
         present: Tensor,
-        goal: Tensor,
+        target: Tensor,
         live: Tensor,
         step: LossStep,
     ) -> Tensor:
         """Complements are classified by the head of their target and, live, lie near the true unit feature."""
-        total = goal.new_zeros(())
+        total = target.new_zeros(())
         source = present[:, MODALITIES.index(Modality.RGB)]
         for n in LEARNT_FROM_RGB:
             both = source & present[:, MODALITIES.index(n)] & live
             classed, drawn = step.share(source.sum()), step.share(both.sum())
             logit = self.trunks.head(n)(complements[n]).squeeze(1)
             if bool(source.any()):
-                total = total + classed * bce(logit[source], goal[source])
+                total = total + classed * cross_entropy(logit[source], target[source], step)
             if bool(both.any()):
                 # |a - b|^2 of unit vectors is 2 - 2 cos
                 near = 2 - 2 * cosine_similarity(complements[n][both], features[n][both].detach(), dim=1)

@@ -14,7 +14,6 @@ from typing import ClassVar
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from mfas.card import Preprocess
 from mfas.config import Config
@@ -23,7 +22,7 @@ from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_
 from mfas.models.dadm_losses import angle_margin, information_bound, pull_together
 from mfas.models.dadm_parts import DifferenceAdapter, MutualMask
 from mfas.models.registry import register
-from mfas.models.trunks import head_loss, smooth
+from mfas.models.trunks import cross_entropy, head_loss
 from mfas.models.vit_shared import VitBlock, VitOptions
 from mfas.models.vit_trunks import VitTrunks
 
@@ -152,18 +151,18 @@ class Dadm(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Equation (4): each capture by its site's hyperplane, under a random missing pattern, and both alignments."""
-        a, goal = self.architecture, smooth(target, step.label_smoothing)
+        a = self.architecture
         maps, kept = self.lower(batch), step.drop(batch.present)
         fused = self._fuse(maps, kept)
         own = self.trunks.logits(self.trunks.features(maps, batch.present), batch.present)
-        loss = head_loss(own, batch.present, goal, step)
+        loss = head_loss(own, batch.present, target, step)
         loss = loss - a.weight_information * _information(fused, kept)
         if self.training:
             self._remember(step)
         if step.sites is None:
-            return loss + bce(fused.logits, goal[:, None].expand_as(fused.logits))
+            return loss + cross_entropy(fused.logits, target[:, None].expand_as(fused.logits), step)
         plane = (step.sites % a.hyperplanes)[:, None]
-        loss = loss + bce(fused.logits.gather(1, plane).squeeze(1), goal)
+        loss = loss + cross_entropy(fused.logits.gather(1, plane).squeeze(1), target, step)
         return loss + a.weight_angle * angle_margin(fused.features, kept, target > 0.5, step.sites)
 
     @torch.no_grad()

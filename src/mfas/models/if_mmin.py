@@ -16,14 +16,13 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
 from mfas.models.registry import register
-from mfas.models.trunks import ModalityTrunks, head_loss, smooth
+from mfas.models.trunks import ModalityTrunks, cross_entropy, head_loss
 
 
 class IfMminArchitecture(Config):
@@ -122,18 +121,18 @@ class IfMmin(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Equation (1) in the first ``teacher_share`` of the epochs, (2) afterwards; both where there is one epoch."""
-        goal, present = smooth(target, step.label_smoothing), batch.present
+        present = batch.present
         features = self.trunks.features(self.trunks.lower(batch), present)
         # The heads are ours and serve the evidence of adaptation: the published losses alone shape the features.
         own = {m: x.detach() for m, x in features.items()}
-        loss = head_loss(self.trunks.logits(own, present), present, goal, step)
+        loss = head_loss(self.trunks.logits(own, present), present, target, step)
         first = teacher_epochs(step.epochs, self.architecture.teacher_share)
         if step.epoch < first or not first:
             self.taught.fill_(False)
-            loss = loss + self._teacher_loss(features, present, goal)
+            loss = loss + self._teacher_loss(features, present, target, step)
         if step.epoch >= first:
             known = self._taught(batch) if first else self._known(self.shared, features)
-            loss = loss + self._student_loss(features, present, known, goal, step)
+            loss = loss + self._student_loss(features, present, known, target, step)
         return loss
 
     def _imagine(self, features: Mapping[Modality, Tensor], present: Tensor) -> _Imagined:
@@ -146,7 +145,9 @@ class IfMmin(FasModel):
         logit: Tensor = self.classifier(torch.cat(codes, dim=1)).squeeze(1)
         return _Imagined(logit, self.imagine(x).view_as(seen), invariant)
 
-    def _teacher_loss(self, features: Mapping[Modality, Tensor], present: Tensor, goal: Tensor) -> Tensor:
+    def _teacher_loss(
+        self, features: Mapping[Modality, Tensor], present: Tensor, target: Tensor, step: LossStep
+    ) -> Tensor:
         specific = torch.stack([features[m] for m in MODALITIES], dim=1)
         invariant = self.shared(specific) * present[:, :, None]
         logit = self.teacher_classifier(torch.cat([specific, invariant], dim=1).flatten(1)).squeeze(1)
@@ -156,7 +157,7 @@ class IfMmin(FasModel):
             if bool(both.any()):
                 moments = self.architecture.moments
                 distances.append(central_moment_discrepancy(bounded[both, one], bounded[both, other], moments))
-        loss = bce(logit, goal)
+        loss = cross_entropy(logit, target, step)
         if distances:
             loss = loss + self.architecture.weight_moments * torch.stack(distances).mean()
         return loss
@@ -166,14 +167,14 @@ class IfMmin(FasModel):
         features: Mapping[Modality, Tensor],
         present: Tensor,
         known: tuple[Tensor, Tensor],
-        goal: Tensor,
+        target: Tensor,
         step: LossStep,
     ) -> Tensor:
         a, kept = self.architecture, step.drop(present)
         whole, partial = self._imagine(features, present), self._imagine(features, kept)
         imagination = _mean_square(partial.features - known[0], present & ~kept, step)
         invariance = _mean_square(partial.invariant - known[1], present, step)
-        loss = bce(whole.logit, goal) + bce(partial.logit, goal)
+        loss = cross_entropy(whole.logit, target, step) + cross_entropy(partial.logit, target, step)
         return loss + a.weight_imagination * imagination + a.weight_invariance * invariance
 
     @torch.no_grad()

@@ -12,14 +12,13 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_complements
 from mfas.models.registry import register
-from mfas.models.trunks import ModalityTrunks, fused_head, head_loss, smooth
+from mfas.models.trunks import ModalityTrunks, cross_entropy, fused_head, head_loss
 
 
 class LateFusionArchitecture(Config):
@@ -74,9 +73,9 @@ class LateFusion(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Cross-entropy of heads, of the fused head on all there is, and on a random missing pattern."""
-        goal = smooth(target, step.label_smoothing)
         full = self(batch)
         kept = step.drop(batch.present)
         visible = [full.features[m] * kept[:, i : i + 1] for i, m in enumerate(MODALITIES)]
         partial = self.fused(torch.cat(visible, dim=1)).squeeze(1)
-        return bce(full.logit, goal) + bce(partial, goal) + head_loss(full.modality_logits, batch.present, goal, step)
+        loss = cross_entropy(full.logit, target, step) + cross_entropy(partial, target, step)
+        return loss + head_loss(full.modality_logits, batch.present, target, step)

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import cosine_similarity
 
 from mfas.card import Preprocess
@@ -22,7 +21,7 @@ from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput
 from mfas.models.pooling import average_grid
 from mfas.models.registry import register
-from mfas.models.trunks import ModalityTrunks, fused_head, head_loss, smooth
+from mfas.models.trunks import ModalityTrunks, cross_entropy, fused_head, head_loss
 
 PAIRS: tuple[tuple[Modality, Modality], ...] = tuple((m, n) for m in MODALITIES for n in MODALITIES if m is not n)
 """The six ordered pairs (from, to)."""
@@ -108,15 +107,14 @@ class MfasDanet(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Source-training loss, `docs/methods/mfas_danet.md` equation (4)."""
-        goal = smooth(target, step.label_smoothing)
         maps = self.lower(batch)
         features = self.trunks.features(maps, batch.present)
         pairwise = self._pairwise(maps, features)
         full = self._fuse(features, pairwise, batch.present)
         partial = self._fuse(features, pairwise, step.drop(batch.present))
-        loss = bce(full.logit, goal) + bce(partial.logit, goal)
-        loss = loss + head_loss(full.modality_logits, batch.present, goal, step)
-        return loss + self._complement_loss(features, pairwise, batch.present, goal, step)
+        loss = cross_entropy(full.logit, target, step) + cross_entropy(partial.logit, target, step)
+        loss = loss + head_loss(full.modality_logits, batch.present, target, step)
+        return loss + self._complement_loss(features, pairwise, batch.present, target, step)
 
     def _pairwise(self, maps: Maps, features: dict[Modality, Tensor]) -> dict[tuple[Modality, Modality], Tensor]:
         out = {}
@@ -164,12 +162,12 @@ class MfasDanet(FasModel):
         features: dict[Modality, Tensor],
         pairwise: dict[tuple[Modality, Modality], Tensor],
         present: Tensor,
-        goal: Tensor,
+        target: Tensor,
         step: LossStep,
     ) -> Tensor:
         """Complements must be classified by the head of their target and, on live captures, point where it points."""
-        a, live = self.architecture, goal > 0.5
-        total = goal.new_zeros(())
+        a, live = self.architecture, target > 0.5
+        total = target.new_zeros(())
         for m, n in PAIRS:
             source, both = (
                 present[:, MODALITIES.index(m)],
@@ -179,7 +177,8 @@ class MfasDanet(FasModel):
             classed, drawn = step.share(source.sum()), step.share(rows.sum())
             if bool(source.any()):
                 logit = self.trunks.heads[n.value](c).squeeze(1)
-                total = total + a.weight_discriminative * classed * bce(logit[source], goal[source])
+                told = cross_entropy(logit[source], target[source], step)
+                total = total + a.weight_discriminative * classed * told
             if bool(rows.any()):
                 near = 1 - cosine_similarity(c[rows], features[n][rows].detach(), dim=1)
                 total = total + a.weight_reconstruction * drawn * near.mean()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from mfas.card import Preprocess
 from mfas.config import Config
@@ -21,7 +20,7 @@ from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_
 from mfas.models.mmdg_parts import Prototypes, UncertainAdapter, certainty, dropout_spread
 from mfas.models.registry import register
 from mfas.models.regrad import regrad
-from mfas.models.trunks import head_loss, smooth
+from mfas.models.trunks import cross_entropy, head_loss
 from mfas.models.vit_shared import VitOptions
 from mfas.models.vit_trunks import VitTrunks
 
@@ -191,12 +190,12 @@ class Mmdg(FasModel):
         return losses.plain + torch.stack(weighed).sum()
 
     def _losses(self, batch: Batch, target: Tensor, step: LossStep) -> _Losses:
-        goal, live = smooth(target, step.label_smoothing), target > 0.5
+        live = target > 0.5
         # One pass per capture: whole as often as where a loss of the whole stands beside one of a random pattern.
         maps, kept = self.lower(batch), step.drop(batch.present, keep_all=0.65)
         fused = self._fuse(maps, kept)
         own = self.trunks.logits(self.trunks.features(maps, batch.present), batch.present)
-        plain = bce(fused.logit, goal) + head_loss(own, batch.present, goal, step)
+        plain = cross_entropy(fused.logit, target, step) + head_loss(own, batch.present, target, step)
         classes = self.prototypes.classes(live, step.sites)
         if self.training:
             self._remember(fused.features, kept, classes, step)
@@ -204,7 +203,7 @@ class Mmdg(FasModel):
         for column, m in enumerate(MODALITIES):
             rows = kept[:, column]
             share = step.share(rows.sum())
-            sums = step.shard.mean(torch.stack([fused.certain[m][rows].sum(), rows.sum().to(goal.dtype)]))
+            sums = step.shard.mean(torch.stack([fused.certain[m][rows].sum(), rows.sum().to(target.dtype)]))
             if float(sums[1]) == 0:
                 continue
             # A process without such captures has a loss of zero, but has it: all must compare the same gradients.

@@ -88,14 +88,18 @@ def fused_head(inputs: int, hidden: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
 
 
-def smooth(target: Tensor, amount: float) -> Tensor:
-    """Label smoothing: targets drawn ``amount / 2`` away from 0 and 1."""
-    return target * (1 - amount) + amount / 2
+def cross_entropy(logit: Tensor, target: Tensor, step: LossStep) -> Tensor:
+    """Mean cross-entropy of logits with targets of the same shape (1 = bona fide), smoothed as ``step`` says."""
+    return bce(logit, step.goal(target, logit))
 
 
 def head_loss(logits: Tensor, present: Tensor, target: Tensor, step: LossStep | None = None) -> Tensor:
-    """Mean cross-entropy of each observed head, summed over modalities; ``step`` weighs it over processes."""
-    losses = bce(logits, target[:, None].expand_as(logits), reduction="none") * present
+    """Mean cross-entropy of each observed head, summed over modalities; ``target`` ``[B]``, 1 = bona fide.
+
+    ``step`` smooths the targets and weighs the mean over processes.
+    """
+    target = target[:, None].expand_as(logits)
+    losses = bce(logits, target if step is None else step.goal(target, logits), reduction="none") * present
     count = present.sum(dim=0)
     share = step.share(count) if step is not None else 1.0
     total: Tensor = (losses.sum(dim=0) / count.clamp_min(1) * share).sum()

@@ -13,14 +13,13 @@ from collections.abc import Mapping
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import smooth_l1_loss, unfold
 
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, run_on_rows
-from mfas.models.trunks import head_loss, smooth
+from mfas.models.trunks import cross_entropy, head_loss
 from mfas.models.vit_shared import SharedVit, VitOptions
 
 PAIRS = tuple((m, n) for m in MODALITIES for n in MODALITIES if m is not n)
@@ -82,13 +81,12 @@ class VitPretraining(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Cross-entropy of every head and of their mean, and the distance to what the other sensors saw."""
-        goal = smooth(target, step.label_smoothing)
         maps = self.lower(batch)
         _, by_class, by_mean = self._judge(maps, batch.present)
         fused = (by_class + by_mean).sum(dim=1) / (2 * batch.present.sum(dim=1))
-        loss = bce(fused, goal)
+        loss = cross_entropy(fused, target, step)
         for logits in (by_class, by_mean):
-            loss = loss + head_loss(logits, batch.present, goal, step)
+            loss = loss + head_loss(logits, batch.present, target, step)
         return loss + self.architecture.weight_cross * self._cross_loss(batch, maps, step)
 
     def _judge(self, maps: Maps, present: Tensor) -> tuple[dict[Modality, Tensor], Tensor, Tensor]:

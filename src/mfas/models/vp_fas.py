@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, without_complements
 from mfas.models.registry import register
-from mfas.models.trunks import head_loss, smooth
+from mfas.models.trunks import cross_entropy, head_loss
 from mfas.models.vit_shared import VitBlock, VitOptions
 from mfas.models.vit_trunks import VitTrunks
 
@@ -113,12 +112,12 @@ class VpFas(FasModel):
 
     def training_loss(self, batch: Batch, target: Tensor, step: LossStep) -> Tensor:
         """Cross-entropy on everything and on a random pattern, and the distance of the two embeddings, equation (2)."""
-        goal, present = smooth(target, step.label_smoothing), batch.present
+        present = batch.present
         maps = self.lower(batch)
         whole, partial = self._read(maps, present), self._read(maps, step.drop(present))
         consistency = (whole.embedding - partial.embedding).square().mean()
-        heads = head_loss(self.trunks.logits(self.trunks.features(maps, present), present), present, goal, step)
-        loss = bce(whole.logit, goal) + bce(partial.logit, goal) + heads
+        heads = head_loss(self.trunks.logits(self.trunks.features(maps, present), present), present, target, step)
+        loss = cross_entropy(whole.logit, target, step) + cross_entropy(partial.logit, target, step) + heads
         return loss + self.architecture.weight_consistency * consistency
 
     def _read(self, maps: Maps, present: Tensor) -> _Read:

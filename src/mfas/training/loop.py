@@ -20,6 +20,7 @@ from mfas.config import Config
 from mfas.core import Batch
 from mfas.errors import InputError
 from mfas.models.contract import FasModel, LossStep
+from mfas.models.smoothing import Smoothing
 from mfas.training.checkpoint import Checkpoints
 from mfas.training.ranks import Ranks
 
@@ -58,6 +59,7 @@ class LoopConfig(Config):
     ema_decay: float = Field(0.98, ge=0, lt=1)
     clip_norm: float = Field(2.0, gt=0)
     label_smoothing: float = Field(0.05, ge=0, lt=0.5)
+    smoothing: Smoothing = "standard"
     patience: int = Field(100, ge=1)
     accelerator: str = "cpu"
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true"] = "32-true"
@@ -167,7 +169,8 @@ class _Run:
             group["lr"] = config.learning_rate * _rate(done, total, config.warmup_share)
         self._optimiser.zero_grad()
         sites = None if labelled.sites is None else fabric.to_device(labelled.sites)
-        told = LossStep(self._generator, config.label_smoothing, sites, epoch, config.epochs, ranks.shard)
+        amount, kind = config.label_smoothing, config.smoothing
+        told = LossStep(self._generator, amount, sites, epoch, config.epochs, ranks.shard, kind)
         batch, target = ranks.tensors(labelled.batch, self._dtype), fabric.to_device(labelled.target)
         with fabric.autocast():
             own = self.model.training_step(batch, target, told, ranks.backward)
