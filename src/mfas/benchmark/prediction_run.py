@@ -16,8 +16,10 @@ from mfas.core import MODALITIES, CaptureIds, Modality, Outcome, Prediction, for
 from mfas.data.capture import NoFace, load_capture
 from mfas.data.manifest import Manifest
 from mfas.data.preprocess import Capture, Planes, preprocess
+from mfas.data.quality import quality_flags
 from mfas.errors import InputError
 from mfas.export.answer import answer
+from mfas.export.record import as_json, decision_record, no_decision
 from mfas.weights import default_directory
 
 if TYPE_CHECKING:
@@ -60,11 +62,12 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     """Find the face, crop, score, decide at the card's threshold for what is missing; returns a JSON-safe answer.
 
     ``outcome`` is ``scored`` or ``non_response`` (no face found) with a ``reason``; ``notice`` is what the card tells
-    with every answer, if anything. Thresholds stay the source model's. Raises `ImageError`, `ModelDirError` (also when
-    no model is given and the package has none), `ManifestError` (a malformed box), `StateError` (a delta of another
-    model), `MissingExtraError`.
+    with every answer, if anything; ``record`` is the decision record (`mfas.export.record`). Thresholds stay the source
+    model's. Raises `ImageError`, `ModelDirError` (also when no model is given and the package has none),
+    `ManifestError` (a malformed box), `StateError` (a delta of another model), `MissingExtraError`.
     """
-    card, score = _model(config.model or default_directory(), config.delta)
+    directory = config.model or default_directory()
+    card, score = _model(directory, config.delta)
     files = {m: path for m, path in config.files().items() if m in card.modalities}
     if not files:
         raise InputError(f"expected an image the model was trained on ({format_modalities(card.modalities)}), got none")
@@ -75,9 +78,15 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     absent = format_modalities(m for m in MODALITIES if m not in files)
     common = {"model": card.model, "present": format_modalities(files), "missing": absent, **card.told()}
     if isinstance(capture, NoFace):
-        return {"outcome": Outcome.NON_RESPONSE.value, "reason": capture.reason, "score": None, **common}
-    prediction = score(preprocess(capture, card.preprocess))
-    return {"outcome": Outcome.SCORED.value, **answer(prediction, card, absent), **_where(capture), **common}
+        lost = tuple(m for m in MODALITIES if m not in files)
+        record = no_decision(tuple(m for m in MODALITIES if m in files), lost, capture.reason)
+        silent = {"outcome": Outcome.NON_RESPONSE.value, "reason": capture.reason, "score": None}
+        return {**silent, **common, "record": as_json(record)}
+    planes = preprocess(capture, card.preprocess)
+    prediction, flags = score(planes), quality_flags(planes, card.preprocess)
+    record = decision_record(prediction, card, absent, model_id=sha256(directory / CARD_FILE), flags=flags)
+    told = {"outcome": Outcome.SCORED.value, **answer(prediction, card, absent), **_where(capture)}
+    return {**told, **common, "record": as_json(record)}
 
 
 def _model(directory: Path, delta: Path | None) -> tuple[Card, Score]:
@@ -87,11 +96,17 @@ def _model(directory: Path, delta: Path | None) -> tuple[Card, Score]:
     with needs("mfas predict"):
         from mfas.adaptation.saving import deploy
         from mfas.data.dataset import collate
+        from mfas.models.families import load_families, predict_with_families
         from mfas.models.store import load_model
     model, card = load_model(directory)
+    heads = load_families(model, card, directory)
     if delta is not None:
         deploy(model, delta, {"model": sha256(directory / CARD_FILE)})
-    return card, lambda planes: model.predict(collate([planes], CaptureIds.anonymous(1), card.preprocess))
+
+    def score(planes: Planes) -> Prediction:
+        return predict_with_families(model, heads, collate([planes], CaptureIds.anonymous(1), card.preprocess))
+
+    return card, score
 
 
 def _onnx_model(directory: Path) -> tuple[Card, Score]:

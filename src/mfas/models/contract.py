@@ -20,7 +20,7 @@ from mfas.config import Config
 from mfas.core import MODALITIES, Batch, Modality, Prediction
 from mfas.errors import InputError
 from mfas.models.backbones.contract import Backbone
-from mfas.models.uncertainty import assess
+from mfas.models.uncertainty import assess, complement_residuals
 
 Maps = Mapping[Modality, Tensor]
 """Intermediate maps per modality, ``[B, C, h, w]``; rows of absent captures are zero."""
@@ -163,7 +163,7 @@ class LossStep:
 
     A ``generator`` for missing patterns (same state in every process: draw by ``shard.draw``), label smoothing in
     [0, 0.5), the site of each capture as an integer ``[B]`` (None where unknown), the epoch counted from 0 out of
-    ``epochs``, and the ``shard``.
+    ``epochs``, the ``shard``, and what attack-family heads learn ``[B, K]`` (`mfas.data.species.family_targets`).
     """
 
     generator: torch.Generator
@@ -172,6 +172,7 @@ class LossStep:
     epoch: int = 0
     epochs: int = 1
     shard: Shard = Shard()
+    families: Tensor | None = None
 
     def drop(self, present: Tensor, keep_all: float = 0.3) -> Tensor:
         """`random_present` with this step's generator and shard."""
@@ -201,6 +202,7 @@ def to_prediction(output: ModelOutput) -> Prediction:
     present = output.present
     scores = torch.sigmoid(output.modality_logits.detach())
     assessment = assess(scores, present)
+    residuals = complement_residuals(output.features, output.complements, present)
     return Prediction(
         score=torch.sigmoid(output.logit.detach()),
         modality_scores=scores.masked_fill(~present, float("nan")),
@@ -209,7 +211,7 @@ def to_prediction(output: ModelOutput) -> Prediction:
         present=present,
         substituted=output.substituted,
         enhanced=output.enhanced.detach(),
-        extras={"disagreement": assessment.disagreement},
+        extras={"disagreement": assessment.disagreement, "residuals": residuals},
     )
 
 
