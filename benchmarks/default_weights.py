@@ -37,7 +37,7 @@ from mfas.models.families import FamilyHeads, save_families
 from mfas.models.registry import create
 from mfas.models.store import load_model
 from mfas.simulation import SIMULATOR_VERSION, load_site, simulate
-from mfas.training.families import FamilyConfig
+from mfas.training.families import HeadConfig
 from mfas.training.loop import EpochRecord
 from mfas.training.validation import score_patterns
 
@@ -205,11 +205,12 @@ def _finish(given: argparse.Namespace, trained: Path, out: Path, learn: list[str
 
 def _with_heads(given: argparse.Namespace, model: FasModel, card: Card, out: Path) -> tuple[FamilyHeads, Card]:
     """Attack-family heads on the finished model, from the captures it was trained on."""
-    manifest, config = read_manifest(given.out / "train.parquet"), FamilyConfig(way="post_hoc")
+    manifest, config = read_manifest(given.out / "train.parquet"), HeadConfig()
     learnt_from, validation = (load_split(manifest, split, card.preprocess) for split in ("train", "validation"))
     augment = Augment(card.preprocess, given.seed, AugmentConfig.model_validate(AUGMENT))
     heads = post_hoc_heads(model, learnt_from, config, augment, given.seed)
-    return heads, save_families(heads, card, family_card(model, heads, config, learnt_from, validation), out)
+    told = family_card(model, heads, "post_hoc", config, learnt_from, validation)
+    return heads, save_families(heads, card, told, out)
 
 
 def _listed(given: argparse.Namespace, name: str) -> Manifest:

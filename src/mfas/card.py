@@ -116,8 +116,8 @@ class Int8Loss(Config):
 class FamilyCard(Config):
     """Attack-family heads of a model: which families, in the order of their outputs, and how they were trained.
 
-    ``way`` as in `mfas.training.families.FamilyConfig`; ``hidden`` units of each head. ``training``: the settings and
-    how many captures. ``metrics``: on source validation, `mfas.benchmark.family_heads.measure_families`.
+    ``way``: when, as in `mfas.training.families.FamilyConfig`; ``hidden`` units of each head. ``training``: the
+    settings and how many captures. ``metrics``: on source validation, by `mfas.benchmark.family_heads`.
     """
 
     names: tuple[Family, ...] = Field(min_length=1)

@@ -77,18 +77,18 @@ def test_training_with_heads_after_the_model_leaves_its_weights_as_without(lesso
     argv = ("train", "--manifest", lesson, "--json", "--set", "preprocess.size=32", "--set", "loop.epochs=1")
     argv = (*argv, "--set", "architecture.backbone_options.width=16", *SMALL)
     results = {}
-    for way in ("off", "post_hoc", "naive", "random_head", "projection"):
+    for way in ("none", "post_hoc", "naive", "random_head", "projection"):
         results[way] = mfas(*argv, "--out", tmp_path / way, "--set", f"families.way={way}").json()
     digests = {way: Card.read(tmp_path / way).files["model.safetensors"] for way in results}
-    assert digests["post_hoc"] == digests["off"]
-    assert len({digests[way] for way in ("off", "naive")}) == 2
-    assert "families" not in results["off"]
+    assert digests["post_hoc"] == digests["none"]
+    assert len({digests[way] for way in ("none", "naive")}) == 2
+    assert "families" not in results["none"]
     for way in ("post_hoc", "naive", "random_head", "projection"):
         told = Card.read(tmp_path / way).families
         assert told is not None
         assert (told.way, [name.value for name in told.names]) == (way, ["print"])
         assert (tmp_path / way / FAMILIES_FILE).is_file()
-    assert Card.read(tmp_path / "off").bands == {}
+    assert Card.read(tmp_path / "none").bands == {}
 
 
 def test_a_band_is_chosen_on_source_validation_where_it_is_asked_for(lesson: Path, tmp_path: Path) -> None:
@@ -105,6 +105,6 @@ def test_what_is_refused(lesson: Path, with_graph: Path, tmp_path: Path) -> None
     argv = ("families", "--manifest", lesson, "--model", with_graph)
     assert "that is not the model's" in refusal(*argv, "--out", with_graph)
     assert "at most" in refusal(*argv, "--out", tmp_path / "a", "--set", "families.fewest=1000")
-    assert "expected way post_hoc" in refusal(*argv, "--out", tmp_path / "a", "--set", "families.way=naive")
+    assert "unknown key 'families.way'" in refusal(*argv, "--out", tmp_path / "a", "--set", "families.way=naive")
     wrong = refusal("train", "--manifest", lesson, "--out", tmp_path / "b", "--set", "families.way=later")
     assert "families.way" in wrong

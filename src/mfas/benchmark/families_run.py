@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mfas._files import make_folder, sha256
 from mfas.benchmark.family_heads import family_card, post_hoc_heads
 from mfas.benchmark.sources import read_sources
-from mfas.benchmark.training_run import load_split
+from mfas.benchmark.training_run import chunks, load_split
 from mfas.card import ONNX_FILE, WEIGHTS_FILE, Card
 from mfas.config import Config, write_resolved
-from mfas.core import MISSING_PATTERNS, Batch, parse_modalities
+from mfas.core import MISSING_PATTERNS, parse_modalities
 from mfas.data.augment import Augment, AugmentConfig
 from mfas.data.dataset import CachedTensors
 from mfas.errors import InputError
 from mfas.export.predictor import OnnxPredictor
 from mfas.models.families import save_families
 from mfas.models.store import load_model
-from mfas.training.families import FamilyConfig
+from mfas.training.families import HeadConfig
 from mfas.weights import default_directory
 
 
@@ -37,17 +36,10 @@ class FamiliesConfig(Config):
     manifest: tuple[Path, ...] = Field(min_length=1)
     out: Path
     model: Path | None = None
-    families: FamilyConfig = FamilyConfig(way="post_hoc")
+    families: HeadConfig = HeadConfig()
     augment: AugmentConfig = AugmentConfig()
     seed: int = Field(0, ge=0)
     threads: int = Field(0, ge=0, description="0 = as many as torch chooses")
-
-    @field_validator("families")
-    @classmethod
-    def _after(cls, value: FamilyConfig) -> FamilyConfig:
-        if value.way != "post_hoc":
-            raise ValueError(f"expected way post_hoc for a model that is trained already, got {value.way}")
-        return value
 
 
 def add_families(config: FamiliesConfig) -> dict[str, Any]:
@@ -69,7 +61,7 @@ def add_families(config: FamiliesConfig) -> dict[str, Any]:
     make_folder(config.out)
     shutil.copyfile(directory / WEIGHTS_FILE, config.out / WEIGHTS_FILE)
     had_graph = ONNX_FILE in card.files
-    told = family_card(model, heads, config.families, learnt_from, validation)
+    told = family_card(model, heads, "post_hoc", config.families, learnt_from, validation)
     kept = {WEIGHTS_FILE: sha256(config.out / WEIGHTS_FILE)}
     card = save_families(heads, card.model_copy(update={"files": kept, "int8": None}), told, config.out)
     if had_graph:
@@ -98,7 +90,7 @@ def _summary(
 
 def _same_scores(before: OnnxPredictor, after: OnnxPredictor, data: CachedTensors) -> None:
     """Raise `InputError` unless both graphs give the same bits, with the missing patterns in turn."""
-    for number, batch in enumerate(_chunks(data)):
+    for number, batch in enumerate(chunks(data, 32)):
         imposed = batch.impose(parse_modalities(MISSING_PATTERNS[number % len(MISSING_PATTERNS)])).present
         present = torch.where(imposed.any(dim=1)[:, None], imposed, batch.present).numpy()
         images = {m: x.numpy() for m, x in batch.images.items()}
@@ -108,8 +100,3 @@ def _same_scores(before: OnnxPredictor, after: OnnxPredictor, data: CachedTensor
             raise InputError(
                 f"expected the graph with family heads to score as before, got a difference of {worst:.2g}"
             )
-
-
-def _chunks(data: CachedTensors) -> Iterator[Batch]:
-    for rows in torch.arange(len(data)).split(32):
-        yield data.batch(rows)

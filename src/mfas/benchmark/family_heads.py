@@ -20,7 +20,7 @@ from mfas.errors import ManifestError
 from mfas.metrics import auc
 from mfas.models.contract import FasModel
 from mfas.models.families import FamilyHeads, fused_width, predict_with_families
-from mfas.training.families import FamilyConfig, WithFamilies, collect_features, fit_heads
+from mfas.training.families import FamilyConfig, HeadConfig, Way, WithFamilies, collect_features, fit_heads
 
 _BATCH = 64
 
@@ -42,7 +42,7 @@ def families_in(species: Sequence[str], fewest: int) -> tuple[Family, ...]:
 
 def beside_heads(model: FasModel, species: Sequence[str], config: FamilyConfig) -> FasModel:
     """The model to train: with heads beside it where they learn together, else as it is. Raises `ManifestError`."""
-    if config.way == "off":
+    if config.way == "none":
         return model
     names = families_in(species, config.fewest)
     if config.way == "post_hoc":
@@ -51,7 +51,7 @@ def beside_heads(model: FasModel, species: Sequence[str], config: FamilyConfig) 
 
 
 def post_hoc_heads(
-    model: FasModel, data: CachedTensors, config: FamilyConfig, augment: Augment, seed: int
+    model: FasModel, data: CachedTensors, config: HeadConfig, augment: Augment, seed: int
 ) -> FamilyHeads:
     """Heads on the frozen features of augmented training captures; ``model`` is in eval mode and stays as it is.
 
@@ -63,8 +63,9 @@ def post_hoc_heads(
 
     def views() -> Iterator[tuple[Batch, Tensor]]:
         for _ in range(config.passes):
-            for rows in torch.arange(len(data)).split(_BATCH):
-                yield augment(data.batch(rows)), targets[rows]
+            for start in range(0, len(data), _BATCH):
+                rows = range(start, min(start + _BATCH, len(data)))
+                yield augment(data.batch(rows)), targets[start : rows.stop]
 
     features, wanted = collect_features(model, views(), seed)
     return fit_heads(model, names, features, wanted, config, seed)
@@ -93,19 +94,24 @@ def measure_families(model: FasModel, heads: FamilyHeads, data: CachedTensors) -
 def family_scores(model: FasModel, heads: FamilyHeads, data: CachedTensors) -> NDArray[np.float64]:
     """Scores of the heads ``[N, K]`` over loaded captures."""
     parts = [
-        predict_with_families(model, heads, data.batch(rows)).extras["families"]
-        for rows in torch.arange(len(data)).split(_BATCH)
+        predict_with_families(model, heads, data.batch(range(start, min(start + _BATCH, len(data))))).extras["families"]
+        for start in range(0, len(data), _BATCH)
     ]
     return torch.cat(parts).double().numpy()
 
 
 def family_card(
-    model: FasModel, heads: FamilyHeads, config: FamilyConfig, learnt_from: CachedTensors, validation: CachedTensors
+    model: FasModel,
+    heads: FamilyHeads,
+    way: Way,
+    config: HeadConfig,
+    learnt_from: CachedTensors,
+    validation: CachedTensors,
 ) -> FamilyCard:
     """What a card says of heads, measured on source validation."""
     recipe = {"config": config.model_dump(mode="json"), "captures": len(learnt_from)}
     metrics = {"validation": measure_families(model, heads, validation)}
-    return FamilyCard(names=heads.names, hidden=heads.hidden, way=config.way, training=recipe, metrics=metrics)
+    return FamilyCard(names=heads.names, hidden=heads.hidden, way=way, training=recipe, metrics=metrics)
 
 
 def _mean(values: NDArray[np.bool_]) -> float | None:

@@ -122,7 +122,7 @@ def train(
         augment = Augment(config.preprocess, config.seed, config.augment)
         heads = post_hoc_heads(model, train_set, config.families, augment, config.seed)
     if heads is not None:
-        told = family_card(model, heads, config.families, train_set, validation_set)
+        told = family_card(model, heads, config.families.way, config.families, train_set, validation_set)
         card = save_families(heads, card, told, config.out)
     write_resolved(config, config.out, "train")
     checkpoints.finish()

@@ -199,7 +199,7 @@ def _told(
     evidence: Evidence | None, use: ModalityUse, risk: Risk | None, reason: str | None, policy: Policy
 ) -> DecisionRecord:
     facts = {"evidence": evidence, "modality": use, "risk": risk, "risk_reason": reason, "policy": policy}
-    record = DecisionRecord(**facts, answer="")  # type: ignore[arg-type]
+    record = DecisionRecord(**facts, answer="")
     return record.model_copy(update={"answer": sentence(as_json(record))})
 
 

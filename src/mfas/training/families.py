@@ -21,26 +21,29 @@ from mfas.core import Batch, Family, Modality
 from mfas.models.contract import FasModel, LossStep, Maps, ModelOutput, random_present
 from mfas.models.families import FamilyHeads, fused_features, fused_width
 
-Way = Literal["off", "post_hoc", "naive", "random_head", "projection"]
+Way = Literal["none", "post_hoc", "naive", "random_head", "projection"]
 
 
-class FamilyConfig(Config):
-    """How attack-family heads are trained.
+class HeadConfig(Config):
+    """What heads are and how they learn on a finished model; ``hidden`` units each.
 
-    ``weight`` of their loss beside the model's, where they learn together. ``epochs``, ``learning_rate``,
-    ``weight_decay``, ``batch_size`` and ``passes`` (augmented views of each capture) are of ``post_hoc``. ``fewest``
-    captures make a family worth a head.
+    ``fewest`` captures make a family worth a head. ``passes``: augmented views of each capture.
     """
 
-    way: Way = "off"
     hidden: int = Field(16, ge=1)
-    weight: float = Field(0.5, gt=0)
     fewest: int = Field(20, ge=1)
     passes: int = Field(2, ge=1)
     epochs: int = Field(20, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     batch_size: int = Field(256, ge=2)
+
+
+class FamilyConfig(HeadConfig):
+    """When heads learn: ``way``, and ``weight`` of their loss beside the model's where they learn together with it."""
+
+    way: Way = "none"
+    weight: float = Field(0.5, gt=0)
 
 
 def family_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -74,6 +77,8 @@ class WithFamilies(FasModel):
     What the heads add comes after the model's own step, on a missing pattern drawn from a generator of its own: a model
     whose heads added nothing would learn as it does alone.
     """
+
+    drawn: Tensor
 
     def __init__(self, base: FasModel, heads: FamilyHeads, config: FamilyConfig) -> None:
         super().__init__(base.spec, base.architecture)
@@ -151,7 +156,7 @@ def collect_features(model: FasModel, batches: Iterable[tuple[Batch, Tensor]], s
 
 
 def fit_heads(
-    model: FasModel, names: Sequence[Family], features: Tensor, targets: Tensor, config: FamilyConfig, seed: int
+    model: FasModel, names: Sequence[Family], features: Tensor, targets: Tensor, config: HeadConfig, seed: int
 ) -> FamilyHeads:
     """Heads for ``model`` out of what `collect_features` gave; no weight of the model is touched. In eval mode.
 
@@ -164,10 +169,12 @@ def fit_heads(
     steps = config.epochs * -(-len(features) // config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(config.epochs):
-        for chosen in torch.randperm(len(features), generator=generator).split(config.batch_size):
+        order = torch.randperm(len(features), generator=generator)
+        for start in range(0, len(order), config.batch_size):
+            chosen = order[start : start + config.batch_size]
             loss = family_loss(heads(features[chosen]), targets[chosen]).mean()
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
     return heads.eval().requires_grad_(False)
