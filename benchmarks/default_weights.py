@@ -1,4 +1,4 @@
-"""The default weights: simulate random sites, train on them, set thresholds on others, export, write the card.
+"""The default weights: simulate random sites, train on them, set thresholds on others, add heads, export.
 
 ``python benchmarks/default_weights.py --out runs/default_weights`` leaves the model directory ``weights/`` in
 ``--out``; ``--install`` also copies it to ``src/mfas/weights/default``. Training sites are ``random:0`` and on,
@@ -22,19 +22,23 @@ import numpy as np
 import pyarrow as pa
 
 from mfas._files import make_folder, read_json, write_json
+from mfas.benchmark.family_heads import family_card, post_hoc_heads
 from mfas.benchmark.source_means import store_source_mean
 from mfas.benchmark.sources import read_sources
-from mfas.benchmark.training_run import TrainConfig, train
-from mfas.card import CARD_FILE, ONNX_FILE, WEIGHTS_FILE, Card, Preprocess
+from mfas.benchmark.training_run import TrainConfig, load_split, train
+from mfas.card import CARD_FILE, FAMILIES_FILE, ONNX_FILE, WEIGHTS_FILE, Card, Preprocess
 from mfas.core import Batch
+from mfas.data.augment import Augment, AugmentConfig
 from mfas.data.dataset import CachedTensors
 from mfas.data.manifest import Manifest, read_manifest, rebase, write_manifest
 from mfas.export.onnx_file import export_onnx
 from mfas.metrics import auc
 from mfas.models.contract import FasModel
+from mfas.models.families import FamilyHeads, save_families
 from mfas.models.registry import create
 from mfas.models.store import load_model
 from mfas.simulation import SIMULATOR_VERSION, load_site, simulate
+from mfas.training.families import HeadConfig
 from mfas.training.loop import EpochRecord
 from mfas.training.validation import score_patterns
 
@@ -131,7 +135,7 @@ def _same_settings(given: argparse.Namespace) -> None:
 
 def _check_size(given: argparse.Namespace) -> None:
     parameters = sum(p.numel() for p in create("mfas_danet", Preprocess(), _architecture(given)).parameters())
-    # four bytes each, once in model.safetensors and once in model.onnx
+    # four bytes each, once in safetensors and once in model.onnx
     if 8 * parameters > LARGEST_BYTES:
         raise SystemExit(f"expected weights below {LARGEST_BYTES:,} bytes, {parameters:,} parameters make more")
 
@@ -215,12 +219,23 @@ def _finish(given: argparse.Namespace, trained: Path, out: Path, learn: list[str
     shutil.rmtree(out, ignore_errors=True)
     make_folder(out)
     shutil.copyfile(trained / WEIGHTS_FILE, out / WEIGHTS_FILE)
-    done = export_onnx(model, card, out)
-    size = sum((out / name).stat().st_size for name in (WEIGHTS_FILE, ONNX_FILE))
+    heads, card = _with_heads(given, model, card, out)
+    done = export_onnx(model, card, out, heads=heads)
+    size = sum((out / name).stat().st_size for name in (WEIGHTS_FILE, FAMILIES_FILE, ONNX_FILE))
     print(f"model.onnx differs by {done.difference:.1g} at most; {size:,} bytes together")
     if size > LARGEST_BYTES:
         raise SystemExit(f"expected weights of {LARGEST_BYTES:,} bytes at most, got {size:,}")
     return done.card
+
+
+def _with_heads(given: argparse.Namespace, model: FasModel, card: Card, out: Path) -> tuple[FamilyHeads, Card]:
+    """Attack-family heads on the finished model, from the captures it was trained on."""
+    manifest, config = read_manifest(given.out / "train.parquet"), HeadConfig()
+    learnt_from, validation = (load_split(manifest, split, card.preprocess) for split in ("train", "validation"))
+    augment = Augment(card.preprocess, given.seed, AugmentConfig.model_validate(AUGMENT))
+    heads = post_hoc_heads(model, learnt_from, config, augment, given.seed)
+    told = family_card(model, heads, "post_hoc", config, learnt_from, validation)
+    return heads, save_families(heads, card, told, out)
 
 
 def _listed(given: argparse.Namespace, name: str) -> Manifest:

@@ -46,7 +46,7 @@ def pretrain(config: PretrainConfig, *, resume: bool = False) -> dict[str, Any]:
         torch.set_num_threads(config.threads)
     start = perf_counter()
     manifest = read_sources(config.manifest, require_labels=True)
-    train_set, validation_set = (load_split(manifest, split, config) for split in ("train", "validation"))
+    train_set, validation_set = (load_split(manifest, split, config.preprocess) for split in ("train", "validation"))
     torch.manual_seed(config.seed)
     model = VitPretraining(
         config.preprocess, VitPretrainingArchitecture(vit=config.vit, weight_cross=config.weight_cross)

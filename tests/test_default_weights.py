@@ -12,6 +12,7 @@ from commands import mfas as run
 from commands import refusal
 from mfas import load_default
 from mfas.card import Card
+from mfas.core import Family
 
 
 @pytest.fixture
@@ -61,11 +62,22 @@ def test_a_package_without_weights_asks_for_a_model(monkeypatch: pytest.MonkeyPa
 
 def test_the_package_holds_small_weights_that_match_their_card() -> None:
     card = Card.read(mfas.weights.FOLDER)
-    assert set(card.files) == {"model.safetensors", "model.onnx"}
+    assert set(card.files) == {"model.safetensors", "families.safetensors", "model.onnx"}
     assert sum((mfas.weights.FOLDER / name).stat().st_size for name in card.files) < 10_000_000
     assert "simulated captures only" in card.notice
     assert len(card.thresholds) == 7
     assert "/" not in json.dumps(card.training)
+
+
+def test_the_package_tells_what_kind_of_attack_it_would_be(tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    cv2.imwrite(str(tmp_path / "ir.png"), np.random.default_rng(0).integers(40, 90, (80, 80)).astype(np.uint8))
+    record = run("predict", "--ir", tmp_path / "ir.png", "--box", "full", "--json").json()["record"]
+    assert list(record["risk"]["families"]) == [family.value for family in Family]
+    assert record["risk_reason"] is None
+    assert record["policy"]["band"] is None
 
 
 @pytest.mark.parametrize("name", ["T1", "F1", "F2"])

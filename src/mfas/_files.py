@@ -58,6 +58,11 @@ def write_json(target: Path, value: Any) -> None:
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def json_line(value: Any) -> str:
+    """One line of JSON without its end, keys in the order given: the same text for the same value on any machine."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def read_json(path: Path, what: str, error: type[InputError] = InputError) -> Any:
     """Read JSON; a missing or malformed file raises ``error`` with a sentence that calls the file ``what``."""
     try:

@@ -8,17 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mfas._files import read_json, sha256, write_json
 from mfas.config import Config, parse
-from mfas.core import MISSING_PATTERNS, MODALITIES, Modality
+from mfas.core import MISSING_PATTERNS, MODALITIES, Family, Modality
 from mfas.errors import ModelDirError
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
 INT8_FILE = "model.int8.onnx"
+FAMILIES_FILE = "families.safetensors"
 
 
 class Preprocess(Config):
@@ -123,6 +124,27 @@ class SourceMean(Config):
     sources: tuple[str, ...] = ()
 
 
+class FamilyCard(Config):
+    """Attack-family heads of a model: which families, in the order of their outputs, and how they were trained.
+
+    ``way``: when, as in `mfas.training.families.FamilyConfig`; ``hidden`` units of each head. ``training``: the
+    settings and how many captures. ``metrics``: on source validation, by `mfas.benchmark.family_heads`.
+    """
+
+    names: tuple[Family, ...] = Field(min_length=1)
+    hidden: int = Field(ge=1)
+    way: str
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("names")
+    @classmethod
+    def _once(cls, value: tuple[Family, ...]) -> tuple[Family, ...]:
+        if len(set(value)) < len(value) or Family.UNKNOWN in value:
+            raise ValueError(f"expected known families, each once, got {', '.join(value)}")
+        return value
+
+
 class Card(Config):
     """What a set of weights is and how to use it.
 
@@ -131,7 +153,9 @@ class Card(Config):
     `gate` holds the heads' equal-error points as logits, `evidence` what the gate did on source validation (None in
     cards written before it was measured). `files` maps each file of the model directory to its SHA-256. `notice` is a
     sentence that goes with every answer of the model, empty for most. `adapted` stands in the card of an exported
-    adapted state, `int8` where there is a quantised graph. `source_mean` is None in cards written before it was
+    adapted state, `int8` where there is a quantised graph, `families` where the model has attack-family heads.
+    `bands[missing]` is (low, high) around a threshold, chosen on source validation: a score in [low, high) asks for
+    another check. Without one, the threshold decides alone. `source_mean` is None in cards written before it was
     measured, and in those of adapted states. `weaknesses` are what audits found, a sentence each, for whoever decides
     on its use; answers do not repeat them.
     """
@@ -142,6 +166,7 @@ class Card(Config):
     modalities: tuple[Modality, ...] = MODALITIES
     preprocess: Preprocess = Preprocess()
     thresholds: dict[str, float] = Field(default_factory=dict)
+    bands: dict[str, tuple[float, float]] = Field(default_factory=dict)
     gate: dict[str, float] = Field(default_factory=dict)
     evidence: GateEvidence | None = None
     sources: tuple[str, ...] = ()
@@ -154,6 +179,7 @@ class Card(Config):
     adapted: AdaptedFrom | None = None
     int8: Int8Loss | None = None
     source_mean: SourceMean | None = None
+    families: FamilyCard | None = None
     files: dict[str, str] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
 
@@ -164,6 +190,9 @@ class Card(Config):
                 raise ValueError(f"unknown missing pattern '{missing}' in thresholds")
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"threshold of pattern '{missing}' must lie in [0, 1]")
+        for missing, (low, high) in self.bands.items():
+            if not 0.0 <= low <= self.thresholds.get(missing, -1.0) <= high <= 1.0:
+                raise ValueError(f"band of pattern '{missing}' must lie in [0, 1] and hold its threshold")
         return self
 
     def threshold(self, missing: str = "") -> float:

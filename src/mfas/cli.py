@@ -344,6 +344,9 @@ def score(
     batch: Annotated[int | None, typer.Option("--batch", help="Captures per pass through the network (32).")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Processes (default: one per core).")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="fp32 (default) or int8.")] = None,
+    records: Annotated[
+        Path | None, typer.Option("--records", help="Decision records to write beside the table, .jsonl.")
+    ] = None,
     yunet: Yunet = None,
     ray: Annotated[
         str | None, typer.Option("--ray", help="Score on Ray: local, auto, or the address of a cluster.")
@@ -358,10 +361,30 @@ def score(
         from mfas.benchmark.scoring_run import score as run
 
         given = {"manifest": manifest, "out": out, "model": model, "missing": missing, "batch": batch}
-        given |= {"workers": workers, "precision": precision, "yunet": yunet, "ray": ray}
+        given |= {"workers": workers, "precision": precision, "yunet": yunet, "ray": ray, "records": records}
         resolved = ScoreConfig.resolve(config, overrides or (), given)
         with progress_bar("scoring", "captures") as advance:
             show(run(resolved, advance), json)
+
+
+@app.command()
+def families(
+    manifest: Annotated[
+        list[Path] | None, typer.Option("--manifest", help="Labelled captures; may be repeated.")
+    ] = None,
+    model: ModelDir = None,
+    out: Out = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Give a trained model attack-family heads, which say what kind of attack a capture would be; no score changes."""
+    with needs("mfas families"):
+        from mfas.benchmark.families_run import FamiliesConfig, add_families
+
+        given = {"manifest": manifest, "model": model, "out": out, "seed": seed}
+        show(add_families(FamiliesConfig.resolve(config, overrides or (), given)), json)
 
 
 @app.command()

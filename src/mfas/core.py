@@ -46,6 +46,21 @@ class Outcome(StrEnum):
 UNKNOWN_SPECIES = "unknown"
 
 
+class Family(StrEnum):
+    """What attacks are made of, in a few kinds; `mfas.data.species` says which species is of which. Canonical order."""
+
+    PRINT = "print"
+    REPLAY = "replay"
+    RIGID_MASK = "rigid_mask"
+    FLEXIBLE_MASK = "flexible_mask"
+    PARTIAL = "partial"
+    UNKNOWN = "unknown"
+
+
+FAMILIES: tuple[Family, ...] = tuple(family for family in Family if family is not Family.UNKNOWN)
+"""Families that a head can learn, in canonical order: all but `Family.UNKNOWN`."""
+
+
 def parse_modalities(text: str) -> tuple[Modality, ...]:
     """Read a comma-joined list such as ``"ir,depth"`` into canonical order.
 

@@ -12,20 +12,23 @@ import pytest
 import torch
 
 from mfas._files import sha256
-from mfas.card import Card
-from mfas.core import MODALITIES, Modality
+from mfas.card import Card, FamilyCard
+from mfas.core import MODALITIES, Family, Modality
 from mfas.errors import InputError, ModelDirError
 from mfas.export.masked import MaskedModel
 from mfas.export.predictor import OUTPUTS, OnnxPredictor, stack
 from mfas.models import registry
 from mfas.models.contract import FasModel
+from mfas.models.families import FamilyHeads, fused_width, predict_with_families
 from mfas.models.store import load_model
 from toys import SPEC, batch, every_pattern, tiny_model
 
 NAMES = ("score", "modality_scores", "uncertainty", "reliability", "substituted", "enhanced", "present")
 
 
-def check_parity(model: FasModel, predictor: OnnxPredictor, count: int, spec_size: int) -> None:
+def check_parity(
+    model: FasModel, predictor: OnnxPredictor, count: int, spec_size: int, heads: FamilyHeads | None = None
+) -> None:
     present = every_pattern().repeat(2, 1)[:count]
     generator = torch.Generator().manual_seed(count)
     images = {}
@@ -33,11 +36,13 @@ def check_parity(model: FasModel, predictor: OnnxPredictor, count: int, spec_siz
         shape = (count, SPEC.channels(modality), spec_size, spec_size)
         images[modality] = torch.randn(shape, generator=generator) * present[:, column].view(-1, 1, 1, 1)
     some = batch(count, present=present)
-    ours = model.predict(type(some)(images, present, some.ids))
+    ours = predict_with_families(model, heads, type(some)(images, present, some.ids))
     theirs = predictor.predict({m: x.numpy() for m, x in images.items()}, present.numpy())
     assert len(theirs) == count
     for name in NAMES:
         assert np.allclose(getattr(ours, name).numpy(), getattr(theirs, name), atol=1e-4, equal_nan=True), name
+    for name, found in theirs.extras.items():
+        assert np.allclose(ours.extras[name].numpy(), found, atol=1e-4, equal_nan=True), name
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -64,16 +69,54 @@ def test_the_graph_without_branches_is_the_model(name: str) -> None:
         for key, parameter in model.named_parameters():
             if ".up." in key:  # adapters begin with nothing to say
                 parameter.normal_(0, 0.5)
-        got = MaskedModel(model)(*(some.images[m] for m in MODALITIES), some.present)
+        masked = MaskedModel(model)
+        got = masked(*(some.images[m] for m in MODALITIES), some.present)
     expected = model.predict(some)
-    for output, tensor in zip(OUTPUTS, got, strict=True):
-        assert torch.allclose(tensor.float(), getattr(expected, output).float(), atol=1e-5, equal_nan=True), output
+    named = {name: getattr(expected, name) for name in OUTPUTS} | dict(expected.extras)
+    assert masked.outputs == (*OUTPUTS, "residuals")
+    for output, tensor in zip(masked.outputs, got, strict=True):
+        assert torch.allclose(tensor.float(), named[output].float(), atol=1e-5, equal_nan=True), output
 
 
 @pytest.mark.parametrize("count", [1, 7, 12])
 def test_mfas_danet_and_its_file_agree(count: int, model_dir: Path, exported: Path) -> None:
     model, card = load_model(model_dir)
     check_parity(model, OnnxPredictor(exported), count, card.preprocess.size)
+
+
+def test_family_heads_go_into_the_graph_and_a_graph_without_further_outputs_works(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    from mfas.export.onnx_file import export_onnx
+
+    model, names = tiny_model(), (Family.PRINT, Family.RIGID_MASK, Family.PARTIAL)
+    torch.manual_seed(0)
+    heads = FamilyHeads(fused_width(model), names, 4).eval()
+    told = FamilyCard(names=names, hidden=4, way="post_hoc")
+    plain = Card(model="mfas_danet", architecture=model.architecture.model_dump(mode="json"), preprocess=SPEC)
+    export_onnx(model, plain, tmp_path / "plain")
+    done = export_onnx(model, plain.model_copy(update={"families": told}), tmp_path / "heads", heads=heads)
+    assert done.difference < 1e-4
+    predictor, before = OnnxPredictor(tmp_path / "heads"), OnnxPredictor(tmp_path / "plain")
+    for count in (1, 7):
+        check_parity(model, predictor, count, SPEC.size, heads)
+    some = batch(7, present=every_pattern())
+    given = {m: x.numpy() for m, x in some.images.items()}, some.present.numpy()
+    found, old = predictor.predict(*given), before.predict(*given)
+    assert found.extras["families"].shape == (7, 3)
+    assert set(old.extras) == {"residuals"}
+    assert np.array_equal(found.score, old.score)
+
+    def first_outputs_only(graph: onnx.ModelProto) -> None:
+        del graph.graph.output[len(OUTPUTS) :]
+
+    (tmp_path / "old").mkdir()
+    older = OnnxPredictor(_with(tmp_path / "old", tmp_path / "plain" / "model.onnx", first_outputs_only))
+    assert older.predict(*given).extras == {}
+    assert np.array_equal(older.predict(*given).score, old.score)
+    fewer = plain.model_copy(update={"families": told.model_copy(update={"names": names[:2]})})
+    fewer.model_copy(update={"files": done.card.files}).write(tmp_path / "heads")
+    with pytest.raises(ModelDirError, match="expected 2 families by its card"):
+        OnnxPredictor(tmp_path / "heads")
 
 
 def test_an_export_names_no_folder_of_the_machine_that_made_it(exported: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -120,6 +121,53 @@ def test_the_same_bytes_from_any_number_of_processes_and_threads(
     out = tmp_path / "scores.parquet"
     mfas(*score_argv(manifest, out, *more)).json()
     assert out.read_bytes() == whole.read_bytes()
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_records_in_the_order_of_the_manifest_that_agree_with_the_table(
+    manifest: Path, whole: Path, tmp_path: Path
+) -> None:
+    out, records = tmp_path / "scores.parquet", tmp_path / "records.jsonl"
+    result = mfas(*score_argv(manifest, out, "--records", records, "--workers", 1)).json()
+    assert result["records"] == str(records)
+    assert out.read_bytes() == whole.read_bytes()
+    assert left_over(tmp_path) == []
+    scores, found = read_scores(out), lines(records)
+    card = Card.read(default_directory())
+    assert [line["capture_id"] for line in found] == scores.column("capture_id").tolist()
+    for k, line in enumerate(found):
+        if scores.column("outcome")[k] == "non_response":
+            assert line["policy"]["action"] == "no_decision"
+            assert "no face" in line["answer"]
+            continue
+        assert line["evidence"]["score"] == pytest.approx(scores.column("score")[k], abs=1e-6)
+        assert ",".join(line["modality"]["present"]) == scores.column("present")[k]
+        missing = ",".join(line["modality"]["missing"])
+        assert line["policy"]["threshold"] == pytest.approx(card.threshold(missing), abs=1e-6)
+        accepted = scores.column("score")[k] >= card.threshold(missing)
+        assert line["policy"]["action"] == ("accept" if accepted else "reject")
+    again = tmp_path / "again.jsonl"
+    mfas(*score_argv(manifest, tmp_path / "again.parquet", "--records", again, "--workers", 2)).json()
+    assert again.read_bytes() == records.read_bytes()
+
+
+def test_records_survive_a_kill_and_shards_without_them_are_scored_again(manifest: Path, tmp_path: Path) -> None:
+    out, records = tmp_path / "scores.parquet", tmp_path / "records.jsonl"
+    folder = tmp_path / "scores.parquet.parts"
+    argv = score_argv(manifest, out, "--workers", 1)
+    kill_midway((*argv, "--records", records), folder)
+    assert not records.exists()
+    next(iter(folder.glob("*.jsonl"))).unlink()  # as if this shard had been scored without records
+    without = len(kept(folder))
+    result = mfas(*argv, "--records", records).json()
+    assert result["resumed"] == 4 * (without - 1)
+    undisturbed = tmp_path / "whole" / "r.jsonl"
+    mfas(*score_argv(manifest, tmp_path / "whole" / "s.parquet", "--records", undisturbed, "--workers", 1)).json()
+    assert records.read_bytes() == undisturbed.read_bytes()
+    assert not folder.exists()
 
 
 def kill_midway(argv: tuple[object, ...], folder: Path) -> int:

@@ -14,7 +14,7 @@ def test_a_short_epoch_shows_so_many_captures_and_the_next_one_others(lesson: Pa
     config = TrainConfig(
         manifest=(lesson,), out=tmp_path, preprocess=Preprocess(size=32), batch_size=4, epoch_captures=11
     )
-    data = load_split(read_sources(config.manifest, require_labels=True), "train", config)
+    data = load_split(read_sources(config.manifest, require_labels=True), "train", config.preprocess)
     assert len(data) >= 16
     epochs = TrainingEpochs(data, config, Ranks())
     assert epochs.steps == 2

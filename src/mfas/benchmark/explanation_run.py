@@ -26,6 +26,7 @@ from mfas.explain.explain import Explanation, explain
 from mfas.explain.record import EmptyValue
 from mfas.explain.settings import ExplainSettings
 from mfas.models.contract import FasModel
+from mfas.models.families import load_families, predict_with_families
 from mfas.models.store import load_model
 from mfas.report import write_explanation
 from mfas.weights import default_directory
@@ -55,22 +56,25 @@ def explain_files(config: ExplainConfig) -> dict[str, Any]:
     """
     directory = config.model or default_directory()
     model, card = _model(directory, config.delta)
+    heads = load_families(model, card, directory)
     capture, common = read_files(config, card)
     make_folder(config.out)
     write_resolved(config, config.out, "explain")
     facts = {"environment": environment(), "seed": config.seed, "settings": config.explain.model_dump(mode="json")}
     if isinstance(capture, NoFace):
-        result = {**non_response(capture), **common}
+        result = non_response(capture, common)
         (config.out / PAGE).unlink(missing_ok=True)  # of another capture
         write_json(config.out / RECORD, {**result, **facts})
         return result
-    batch = collate([preprocess(capture, card.preprocess)], CaptureIds.anonymous(1), card.preprocess)
-    verdict = decided(model.predict(batch), card, capture, common["missing"])
+    planes = preprocess(capture, card.preprocess)
+    batch = collate([planes], CaptureIds.anonymous(1), card.preprocess)
+    answer = predict_with_families(model, heads, batch)
+    verdict = decided(answer, planes, capture, card, common, sha256(directory / CARD_FILE))
     empty = _empty(model, card, config)
     start = perf_counter()
     accepted = verdict["decision"] == Label.BONA_FIDE.value
     made = explain(model, batch, empty, accepted=accepted, settings=config.explain, seed=config.seed)
-    result = {**verdict, **common, "explanation": made.record.to_dict(), "seconds": perf_counter() - start}
+    result = {**verdict, "explanation": made.record.to_dict(), "seconds": perf_counter() - start}
     result["page"] = str(config.out / PAGE)
     write_json(config.out / RECORD, {**result, **facts, "maps": _cells(made)})
     write_explanation({**result, **facts}, _pictures(capture, card), made.maps, config.out / PAGE)

@@ -17,6 +17,7 @@ from mfas.data.preprocess import Planes, preprocess
 from mfas.errors import InputError, StateError
 from mfas.export.onnx_file import OPSETS, TOLERANCE, export_onnx
 from mfas.models.contract import FasModel
+from mfas.models.families import load_families
 from mfas.models.store import load_model
 
 
@@ -46,10 +47,11 @@ def export(config: ExportConfig) -> dict[str, Any]:
     if config.delta is not None and config.out.resolve() == config.model.resolve():
         raise InputError(f"expected an out folder that is not the model's for an adapted state, got {config.out}")
     model, card = load_model(config.model)
+    heads = load_families(model, card, config.model)
     if config.delta is not None:
         card = _adapted(model, card, config.model, config.delta)
     planes = _captures(config.int8, card, config) if config.int8 is not None else []
-    done = export_onnx(model, card, config.out, config.opset)
+    done = export_onnx(model, card, config.out, config.opset, heads)
     card = done.card
     if config.int8 is not None:
         from mfas.export.int8 import export_int8

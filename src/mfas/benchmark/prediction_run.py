@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,14 @@ from mfas._extras import needs
 from mfas._files import sha256
 from mfas.card import CARD_FILE, ONNX_FILE, Card
 from mfas.config import Config
-from mfas.core import MODALITIES, CaptureIds, Modality, Outcome, Prediction, format_modalities
+from mfas.core import MODALITIES, CaptureIds, Modality, Outcome, Prediction, format_modalities, parse_modalities
 from mfas.data.capture import NoFace, load_capture
 from mfas.data.manifest import Manifest
 from mfas.data.preprocess import Capture, Planes, preprocess
+from mfas.data.quality import quality_flags
 from mfas.errors import InputError
 from mfas.export.answer import answer
+from mfas.export.record import as_json, decision_record, no_decision
 from mfas.weights import default_directory
 
 if TYPE_CHECKING:
@@ -60,16 +62,17 @@ def predict(config: PredictConfig) -> dict[str, Any]:
     """Find the face, crop, score, decide at the card's threshold for what is missing; returns a JSON-safe answer.
 
     ``outcome`` is ``scored`` or ``non_response`` (no face found) with a ``reason``; ``notice`` is what the card tells
-    with every answer, if anything. Thresholds stay the source model's. Raises `ImageError`, `ModelDirError` (also when
-    no model is given and the package has none), `ManifestError` (a malformed box), `StateError` (a delta of another
-    model), `MissingExtraError`.
+    with every answer, if anything; ``record`` is the decision record (`mfas.export.record`). Thresholds stay the source
+    model's. Raises `ImageError`, `ModelDirError` (also when no model is given and the package has none),
+    `ManifestError` (a malformed box), `StateError` (a delta of another model), `MissingExtraError`.
     """
-    card, score = _model(config.model or default_directory(), config.delta)
+    directory = config.model or default_directory()
+    card, score = _model(directory, config.delta)
     capture, common = read_files(config, card)
     if isinstance(capture, NoFace):
-        return {**non_response(capture), **common}
-    prediction = score(preprocess(capture, card.preprocess))
-    return {**decided(prediction, card, capture, common["missing"]), **common}
+        return non_response(capture, common)
+    planes = preprocess(capture, card.preprocess)
+    return decided(score(planes), planes, capture, card, common, sha256(directory / CARD_FILE))
 
 
 def read_files(config: PredictConfig, card: Card) -> tuple[Capture | NoFace, dict[str, Any]]:
@@ -85,15 +88,28 @@ def read_files(config: PredictConfig, card: Card) -> tuple[Capture | NoFace, dic
     return capture, {"model": card.model, "present": format_modalities(files), "missing": absent, **card.told()}
 
 
-def non_response(lost: NoFace) -> dict[str, Any]:
-    """What is said where there is no face."""
-    return {"outcome": Outcome.NON_RESPONSE.value, "reason": lost.reason, "score": None}
+def non_response(lost: NoFace, common: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said where there is no face; ``common`` as `read_files` gives it."""
+    record = no_decision(parse_modalities(common["present"]), parse_modalities(common["missing"]), lost.reason)
+    silent = {"outcome": Outcome.NON_RESPONSE.value, "reason": lost.reason, "score": None}
+    return {**silent, **common, "record": as_json(record)}
 
 
-def decided(prediction: Prediction | OnnxPrediction, card: Card, capture: Capture, missing: str) -> dict[str, Any]:
-    """What is said of a capture that was scored."""
+def decided(
+    prediction: Prediction | OnnxPrediction,
+    planes: Planes,
+    capture: Capture,
+    card: Card,
+    common: Mapping[str, Any],
+    model_id: str,
+) -> dict[str, Any]:
+    """What is said of a capture that was scored from ``planes``; ``common`` as `read_files` gives it."""
+    missing = common["missing"]
+    flags = quality_flags(planes, card.preprocess)
+    record = decision_record(prediction, card, missing, model_id=model_id, flags=flags)
     box = "full" if capture.box is None else str(capture.box)
-    return {"outcome": Outcome.SCORED.value, **answer(prediction, card, missing), "box": box}
+    told = {"outcome": Outcome.SCORED.value, **answer(prediction, card, missing), "box": box}
+    return {**told, **common, "record": as_json(record)}
 
 
 def _model(directory: Path, delta: Path | None) -> tuple[Card, Score]:
@@ -103,11 +119,17 @@ def _model(directory: Path, delta: Path | None) -> tuple[Card, Score]:
     with needs("mfas predict"):
         from mfas.adaptation.saving import deploy
         from mfas.data.dataset import collate
+        from mfas.models.families import load_families, predict_with_families
         from mfas.models.store import load_model
     model, card = load_model(directory)
+    heads = load_families(model, card, directory)
     if delta is not None:
         deploy(model, delta, {"model": sha256(directory / CARD_FILE)})
-    return card, lambda planes: model.predict(collate([planes], CaptureIds.anonymous(1), card.preprocess))
+
+    def score(planes: Planes) -> Prediction:
+        return predict_with_families(model, heads, collate([planes], CaptureIds.anonymous(1), card.preprocess))
+
+    return card, score
 
 
 def _onnx_model(directory: Path) -> tuple[Card, Score]:

@@ -41,6 +41,7 @@ class ScoreConfig(Config):
     workers: int | None = Field(None, ge=1, le=1024)
     decoders: int = Field(1, ge=0, le=64)
     yunet: Path | None = None
+    records: Path | None = Field(None, description="decision records to write, one line of JSON per capture: .jsonl")
     ray: str = Field("", description="empty = this machine's processes; local, auto, or the address of a cluster")
 
     @field_validator("missing")
@@ -61,6 +62,13 @@ class ScoreConfig(Config):
             raise ValueError(f"expected a score table named .parquet, got {value}")
         return value
 
+    @field_validator("records")
+    @classmethod
+    def _jsonl(cls, value: Path | None) -> Path | None:
+        if value is not None and value.suffix.lower() != ".jsonl":
+            raise ValueError(f"expected decision records named .jsonl, got {value}")
+        return value
+
 
 def _silent(done: int, total: int) -> None:
     del done, total
@@ -68,6 +76,8 @@ def _silent(done: int, total: int) -> None:
 
 def score(config: ScoreConfig, progress: Callable[[int, int], None] = _silent) -> dict[str, Any]:
     """Write the score table ``OUT``, one row per capture in the manifest's order, and ``NAME.config.json`` beside it.
+
+    With ``records`` that file holds a line per capture in the same order: its id and its decision record.
 
     Finished shards lie in ``OUT.parts`` until the table is written; a run that was stopped at any moment goes on from
     them and ends in the same bytes, whatever ``workers``, ``decoders`` and ``ray`` are. Returns a JSON-safe summary
@@ -82,7 +92,9 @@ def score(config: ScoreConfig, progress: Callable[[int, int], None] = _silent) -
         raise InputError(f"expected captures in {config.manifest}, got none")
     checked = perf_counter() - begin
     make_folder(config.out.parent)
-    parts = Parts(config.out, _identity(config, settings))
+    if config.records is not None:
+        make_folder(config.records.parent)
+    parts = Parts(config.out, _identity(config, settings), config.records)
     finished = parts.open()
     workers = min(config.workers or len(os.sched_getaffinity(0)), -(-rows // config.shard))
     stages, wrote, fresh = Stages(), 0.0, 0
@@ -90,7 +102,7 @@ def score(config: ScoreConfig, progress: Callable[[int, int], None] = _silent) -
     progress(done, rows)
     for number, found in _scored(config, settings, workers, finished):
         start = perf_counter()
-        parts.write(number, found.scores)
+        parts.write(number, found.scores, found.records)
         wrote += perf_counter() - start
         stages += found.stages
         fresh += len(found.scores)
@@ -104,6 +116,7 @@ def score(config: ScoreConfig, progress: Callable[[int, int], None] = _silent) -
     seconds = perf_counter() - begin
     return {
         "out": str(config.out),
+        **({} if config.records is None else {"records": str(config.records)}),
         "model": card.model,
         "missing": config.missing,
         "precision": config.precision,
@@ -128,6 +141,7 @@ def _settings(config: ScoreConfig) -> Scoring:
         batch=config.batch,
         yunet=None if config.yunet is None else config.yunet.absolute(),
         decoders=config.decoders,
+        records=config.records is not None,
     )
 
 

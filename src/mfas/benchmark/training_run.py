@@ -14,24 +14,35 @@ from torch import Tensor
 
 from mfas._files import make_folder, sha256
 from mfas.adaptation.gate import GateSettings
+from mfas.benchmark.family_heads import beside_heads, family_card, post_hoc_heads, species_of
 from mfas.benchmark.gate_calibration import calibrate_gate
 from mfas.benchmark.source_means import measure_source_mean
 from mfas.benchmark.sources import read_sources
 from mfas.card import Card, Preprocess
 from mfas.config import Config, environment, write_resolved
-from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, Label
+from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, Family, Label
 from mfas.data.augment import Augment, AugmentConfig
 from mfas.data.dataset import CachedTensors
 from mfas.data.manifest import Manifest
+from mfas.data.species import family_targets
 from mfas.errors import ManifestError
 from mfas.models.contract import FasModel
+from mfas.models.families import save_families
 from mfas.models.registry import create
 from mfas.models.store import save_model
 from mfas.training.checkpoint import Checkpoints
+from mfas.training.families import FamilyConfig, WithFamilies
 from mfas.training.loop import EpochRecord, Labelled, LoopConfig, fit
 from mfas.training.ranks import Ranks
 from mfas.training.sampling import balanced_weights, epoch_order
-from mfas.training.validation import PatternScores, head_centres, score_patterns, source_thresholds, validation_loss
+from mfas.training.validation import (
+    PatternScores,
+    head_centres,
+    score_patterns,
+    source_thresholds,
+    step_up_bands,
+    validation_loss,
+)
 
 
 class TrainConfig(Config):
@@ -47,6 +58,13 @@ class TrainConfig(Config):
     epoch_captures: int = Field(0, ge=0, description="captures an epoch shows; 0 = as many as there are")
     augment: AugmentConfig = AugmentConfig()
     balance: float = Field(0.5, ge=0, le=1, description="0 = groups as in the data, 1 = all (site, species) alike")
+    step_up: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="share of validation presentations outside the band that may be wrong; 0 = no band",
+    )
+    families: FamilyConfig = Field(FamilyConfig(), description="attack-family heads")
     gate: GateSettings = Field(GateSettings(), description="evidence gate whose reliability is measured for the card")
     seed: int = Field(0, ge=0)
     threads: int = Field(0, ge=0, description="0 = as many as torch chooses")
@@ -69,8 +87,9 @@ def train(
     manifest = read_sources(config.manifest, require_labels=True)
     torch.manual_seed(config.seed)
     model = create(config.model, config.preprocess, config.architecture)
-    train_set = load_split(manifest, "train", config)
-    validation_set = load_split(manifest, "validation", config)
+    train_set = load_split(manifest, "train", config.preprocess)
+    validation_set = load_split(manifest, "validation", config.preprocess)
+    model = beside_heads(model, species_of(train_set), config.families)
     make_folder(config.out)
     ranks = Ranks(config.loop.accelerator, config.loop.precision)
     checkpoints = Checkpoints(config.out, identity(config, ranks))
@@ -79,7 +98,8 @@ def train(
     ranks.fabric.barrier()
     model = _layout(model, torch.channels_last)
     loaded = perf_counter()
-    epochs = TrainingEpochs(train_set, config, ranks)
+    learnt = model.family_heads.names if isinstance(model, WithFamilies) else ()
+    epochs = TrainingEpochs(train_set, config, ranks, learnt)
     bona_fide = bona_fide_rows(validation_set)
 
     def validate(candidate: FasModel) -> float:
@@ -93,12 +113,19 @@ def train(
     if ranks.rank:
         ranks.close()
         return {}
+    model, heads = (model.base, model.family_heads) if isinstance(model, WithFamilies) else (model, None)
     scores = score_patterns(model, chunks(validation_set))
     card = _card(config, manifest, model, validation_set, scores, history)
     presentations = validation_set.manifest.column("presentation_id")[validation_set.rows].astype(str)
     card = calibrate_gate(model, card, chunks(validation_set), bona_fide, presentations, config.gate)
     card = card.model_copy(update={"source_mean": measure_source_mean(model, train_set)})
     card = save_model(model, card, config.out)
+    if config.families.way == "post_hoc":
+        augment = Augment(config.preprocess, config.seed, config.augment)
+        heads = post_hoc_heads(model, train_set, config.families, augment, config.seed)
+    if heads is not None:
+        told = family_card(model, heads, config.families.way, config.families, train_set, validation_set)
+        card = save_families(heads, card, told, config.out)
     write_resolved(config, config.out, "train")
     checkpoints.finish()
     ranks.close()
@@ -113,6 +140,7 @@ def train(
         "captures_per_second": seen / (trained - loaded),
         "validation": card.metrics["validation"],
         "thresholds": dict(card.thresholds),
+        **({} if card.families is None else {"families": card.families.metrics["validation"]}),
     }
 
 
@@ -123,7 +151,9 @@ class TrainingEpochs:
     whichever process holds it.
     """
 
-    def __init__(self, data: CachedTensors, config: TrainConfig, ranks: Ranks) -> None:
+    def __init__(
+        self, data: CachedTensors, config: TrainConfig, ranks: Ranks, families: tuple[Family, ...] = ()
+    ) -> None:
         self._data = data
         self._config = config
         self._whole = config.batch_size * ranks.world
@@ -134,6 +164,7 @@ class TrainingEpochs:
         self._sites = np.unique(sites, return_inverse=True)[1]
         self._weights = balanced_weights(self._bona_fide, sites, part.column("species").astype(str), config.balance)
         self._augment = Augment(config.preprocess, config.seed, config.augment)
+        self._families = torch.from_numpy(family_targets(species_of(data), families)) if families else None
         self.steps = max(1, (config.epoch_captures or len(data)) // self._whole)
 
     def __call__(self, epoch: int) -> Iterator[Labelled]:
@@ -145,7 +176,8 @@ class TrainingEpochs:
             if len(own) < len(chosen):
                 batch = batch.select(torch.arange(len(chosen))[self._own])
             target = torch.from_numpy(self._bona_fide[own].astype(np.float32))
-            yield Labelled(batch, target, torch.from_numpy(self._sites[own]))
+            families = None if self._families is None else self._families[torch.from_numpy(own)]
+            yield Labelled(batch, target, torch.from_numpy(self._sites[own]), families)
 
     def random_state(self) -> Tensor:
         """See `mfas.training.loop.Epochs`."""
@@ -173,14 +205,14 @@ def _layout(model: FasModel, layout: torch.memory_format) -> FasModel:
     return model
 
 
-def load_split(manifest: Manifest, split: str, config: TrainConfig) -> CachedTensors:
+def load_split(manifest: Manifest, split: str, spec: Preprocess) -> CachedTensors:
     """The captures of one split in memory; `ManifestError` where it lacks a class."""
     part = manifest.filter(split=split)
     counts = part.counts("label")
     for label in Label:
         if not counts.get(label.value):
             raise ManifestError(f"expected {label.value} captures in split '{split}', got none")
-    data = CachedTensors(part, config.preprocess, workers=2)
+    data = CachedTensors(part, spec, workers=2)
     answered = bona_fide_rows(data)
     for label, count in ((Label.BONA_FIDE, answered.sum()), (Label.ATTACK, (~answered).sum())):
         if not count:
@@ -211,13 +243,16 @@ def _card(
     part = validation.manifest.take(validation.rows)
     labels = part.column("label").astype(str)
     present = {m for m, count in manifest.modality_counts().items() if count}
-    thresholds = source_thresholds(scores, labels, part.column("presentation_id").astype(str))
+    presentations = part.column("presentation_id").astype(str)
+    thresholds = source_thresholds(scores, labels, presentations)
+    share = config.step_up
     return Card(
         model=config.model,
         architecture=model.stored_architecture(),
         modalities=tuple(m for m in MODALITIES if m.value in present),
         preprocess=config.preprocess,
         thresholds=thresholds,
+        bands=step_up_bands(scores, labels, presentations, thresholds, share) if share else {},
         gate=head_centres(scores[MISSING_PATTERNS[0]], labels),
         sources=tuple(sorted(manifest.counts("site"))),
         training={

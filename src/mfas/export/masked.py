@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from mfas.core import MODALITIES, Batch, CaptureIds, Modality
 from mfas.errors import InputError
-from mfas.export.predictor import OUTPUTS
-from mfas.models.contract import FasModel, Maps, to_prediction
+from mfas.export.predictor import FAMILIES, OUTPUTS, RESIDUALS
+from mfas.models.contract import FasModel, Maps
+from mfas.models.families import FamilyHeads, family_prediction
 from mfas.models.trunks import ModalityTrunks
 from mfas.models.vit_trunks import VitTrunks
 
@@ -63,14 +64,15 @@ class MaskedVitTrunks(VitTrunks):
 
 
 class MaskedModel(nn.Module):
-    """``(rgb, depth, ir, present)`` to the tensors named by `OUTPUTS`; the model given is left as it was.
+    """``(rgb, depth, ir, present)`` to the tensors named by ``outputs``; model and heads given are left as they were.
 
     Images float32 ``[B, C, S, S]``, anything where absent; ``present`` bool ``[B, 3]``. Raises `InputError` for a model
     that is built on neither `ModalityTrunks` nor `VitTrunks`.
     """
 
-    def __init__(self, model: FasModel) -> None:
+    def __init__(self, model: FasModel, heads: FamilyHeads | None = None) -> None:
         super().__init__()
+        self.outputs = (*OUTPUTS, RESIDUALS, *(() if heads is None else (FAMILIES,)))
         if model.onnx_reason:
             raise InputError(f"expected a model that has an ONNX graph, got {model.name}: {model.onnx_reason}")
         trunks = getattr(model, "trunks", None)
@@ -80,13 +82,15 @@ class MaskedModel(nn.Module):
         kind = MaskedTrunks if isinstance(trunks, ModalityTrunks) else MaskedVitTrunks
         own.trunks = kind(own.trunks)  # type: ignore[arg-type]
         self.model = own
+        self.families = None if heads is None else deepcopy(heads).cpu().eval()
 
     def forward(self, rgb: Tensor, depth: Tensor, ir: Tensor, present: Tensor) -> tuple[Tensor, ...]:
         """One pass."""
         images: Mapping[Modality, Tensor] = dict(zip(MODALITIES, (rgb, depth, ir), strict=True))
         batch = Batch(images, present, CaptureIds((), (), (), (), ()))
-        prediction = to_prediction(self.model.upper(self.model.lower(batch), present))
-        return tuple(getattr(prediction, name) for name in OUTPUTS)
+        prediction = family_prediction(self.model.upper(self.model.lower(batch), present), self.families)
+        found = {name: getattr(prediction, name) for name in OUTPUTS} | dict(prediction.extras)
+        return tuple(found[name] for name in self.outputs)
 
 
 def _kept(x: Tensor, rows: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from mfas.errors import InputError
 from mfas.export.masked import MaskedModel
 from mfas.export.predictor import INPUTS, OUTPUTS, OnnxPredictor
 from mfas.models.contract import FasModel
+from mfas.models.families import FamilyHeads, predict_with_families
 
 TOLERANCE = 1e-4
 """Largest difference of any output between the model and its file."""
@@ -35,48 +36,53 @@ class Exported:
     difference: float
 
 
-def export_onnx(model: FasModel, card: Card, out: Path, opset: int = OPSETS[0]) -> Exported:
+def export_onnx(
+    model: FasModel, card: Card, out: Path, opset: int = OPSETS[0], heads: FamilyHeads | None = None
+) -> Exported:
     """Write ``OUT/model.onnx`` and ``OUT/card.json``, then compare both on every pattern of modalities.
 
-    The graph takes ``rgb``, ``depth``, ``ir`` float32 ``[B, C, S, S]`` and ``present`` bool ``[B, 3]``, any B. Files of
-    the card that lie in ``out`` stay listed. Raises `InputError` for a model that has no such graph, for an ``opset``
+    The graph takes ``rgb``, ``depth``, ``ir`` float32 ``[B, C, S, S]`` and ``present`` bool ``[B, 3]``, any B. With
+    ``heads``, those that the card describes, it returns their scores too. Files of the card that lie in ``out`` stay
+    listed. Raises `InputError` for a model that has no such graph, for an ``opset``
     that is not in `OPSETS`, and for a file that differs by more than `TOLERANCE`.
     """
     if opset not in OPSETS:
         raise InputError(f"expected opset out of {', '.join(map(str, OPSETS))}, got {opset}")
     make_folder(out)
-    graph = MaskedModel(model)
+    graph = MaskedModel(model, heads)
     example = _example(card, torch.ones(2, len(MODALITIES), dtype=torch.bool), seed=0)
     with atomic_path(out / ONNX_FILE) as temporary:
         _write(graph, (*example.images.values(), example.present), temporary, opset)
     kept = {name: digest for name, digest in card.files.items() if _lies_in(out, name, digest)}
     written = card.model_copy(update={"files": {**kept, ONNX_FILE: sha256(out / ONNX_FILE)}})
     written.write(out)
-    difference = parity(model, out)
+    difference = parity(model, out, heads)
     if difference > TOLERANCE:
         raise InputError(f"expected {out / ONNX_FILE} to differ by at most {TOLERANCE:g}, got {difference:.2g}")
     return Exported(written, difference)
 
 
-def parity(model: FasModel, directory: Path) -> float:
+def parity(model: FasModel, directory: Path, heads: FamilyHeads | None = None) -> float:
     """Largest absolute difference of any output, over the seven patterns of modalities mixed in one batch and alone."""
     patterns = torch.tensor([[p >> k & 1 for k in range(3)] for p in range(1, 8)], dtype=torch.bool)
     predictor = OnnxPredictor(directory)
     whole = _example(predictor.card, patterns, seed=1)
     parts = [whole, *(whole.select(torch.tensor([row])) for row in range(len(patterns)))]
-    return max(_difference(model, predictor, part) for part in parts)
+    return max(_difference(model, heads, predictor, part) for part in parts)
 
 
 def _lies_in(folder: Path, name: str, digest: str) -> bool:
     return (folder / name).is_file() and sha256(folder / name) == digest
 
 
-def _difference(model: FasModel, predictor: OnnxPredictor, batch: Batch) -> float:
-    ours = model.predict(batch)
+def _difference(model: FasModel, heads: FamilyHeads | None, predictor: OnnxPredictor, batch: Batch) -> float:
+    prediction = predict_with_families(model, heads, batch)
     theirs = predictor.predict({m: x.numpy() for m, x in batch.images.items()}, batch.present.numpy())
+    pairs = [(getattr(prediction, name), getattr(theirs, name)) for name in OUTPUTS]
+    pairs += [(prediction.extras[name], theirs.extras[name]) for name in theirs.extras]
     worst = 0.0
-    for name in OUTPUTS:
-        one, two = getattr(ours, name).numpy(), getattr(theirs, name)
+    for tensor, two in pairs:
+        one = tensor.numpy()
         if one.shape != two.shape or not np.array_equal(np.isnan(one.astype(float)), np.isnan(two.astype(float))):
             return float("inf")
         worst = max(worst, float(np.nanmax(np.abs(one.astype(float) - two.astype(float)), initial=0.0)))
@@ -105,7 +111,7 @@ def _write(graph: MaskedModel, example: tuple[Any, ...], path: Path, opset: int)
             dynamo=True,
             opset_version=opset,
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
+            output_names=list(graph.outputs),
             dynamic_shapes={name: {0: count} for name in INPUTS},
             verbose=False,
         )

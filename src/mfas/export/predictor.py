@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,10 @@ Precision = Literal["fp32", "int8"]
 INPUTS = (*(m.value for m in MODALITIES), "present")
 """What a graph takes, by name."""
 OUTPUTS = ("score", "modality_scores", "uncertainty", "reliability", "substituted", "enhanced")
-"""What a graph returns, in this order; see `mfas.core.Prediction`."""
+"""What every graph returns, in this order; see `mfas.core.Prediction`."""
+RESIDUALS, FAMILIES = "residuals", "families"
+EXTRAS = (RESIDUALS, FAMILIES)
+"""What a graph may return besides: complement residuals ``[B, 3]``, scores of attack-family heads ``[B, K]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class OnnxPrediction:
     """What a model says of a batch, as arrays; fields mean what those of `mfas.core.Prediction` mean.
 
     ``score``, ``uncertainty``, ``reliability`` float32 ``[B]``; ``modality_scores`` (NaN where not observed) and
-    ``enhanced`` float32 ``[B, 3]``; ``present`` and ``substituted`` bool ``[B, 3]``.
+    ``enhanced`` float32 ``[B, 3]``; ``present`` and ``substituted`` bool ``[B, 3]``. ``extras`` holds what the graph
+    has of `EXTRAS`.
     """
 
     score: Floats
@@ -40,6 +44,7 @@ class OnnxPrediction:
     substituted: Bools
     enhanced: Floats
     present: Bools
+    extras: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.score)
@@ -66,12 +71,13 @@ class OnnxPredictor:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as reason:  # onnxruntime's errors share no public base
             raise ModelDirError(f"{path} is not a model onnxruntime can run: {_first(reason)}") from None
-        self._check(path)
+        self._extras = self._check(path)
 
-    def _check(self, path: Path) -> None:
+    def _check(self, path: Path) -> tuple[str, ...]:
+        """Names of the further outputs that this graph has and its card knows."""
         takes = {value.name: value.shape[1:] for value in self._session.get_inputs()}
-        gives = {value.name for value in self._session.get_outputs()}
-        for what, wanted, found in (("input", INPUTS, takes.keys()), ("output", OUTPUTS, gives)):
+        gives = {value.name: value.shape for value in self._session.get_outputs()}
+        for what, wanted, found in (("input", INPUTS, takes.keys()), ("output", OUTPUTS, gives.keys())):
             lacking = [name for name in wanted if name not in found]
             if lacking:
                 raise ModelDirError(f"{path}: expected {what} '{lacking[0]}' in the graph, got {', '.join(found)}")
@@ -80,6 +86,10 @@ class OnnxPredictor:
             shape = [spec.channels(m), spec.size, spec.size]
             if takes[m.value] != shape:
                 raise ModelDirError(f"{path}: expected {m} as {shape} by its card, got {takes[m.value]} in the graph")
+        heads = self.card.families
+        if heads is not None and FAMILIES in gives and gives[FAMILIES][1:] != [len(heads.names)]:
+            raise ModelDirError(f"{path}: expected {len(heads.names)} families by its card, got {gives[FAMILIES]}")
+        return tuple(name for name in EXTRAS if name in gives and (name != FAMILIES or heads is not None))
 
     def predict(self, images: Mapping[Modality, Floats], present: Bools) -> OnnxPrediction:
         """Scores of a batch of any size.
@@ -96,8 +106,10 @@ class OnnxPredictor:
         feed: dict[str, NDArray[Any]] = {"present": present}
         for column, modality in enumerate(MODALITIES):
             feed[modality.value] = self._image(images.get(modality), modality, present[:, column])
-        found = dict(zip(OUTPUTS, self._session.run(OUTPUTS, feed), strict=True))
-        return OnnxPrediction(**found, present=present)
+        names = (*OUTPUTS, *self._extras)
+        found = dict(zip(names, self._session.run(names, feed), strict=True))
+        extras = {name: found.pop(name) for name in self._extras}
+        return OnnxPrediction(**found, present=present, extras=extras)
 
     def _image(self, image: Floats | None, modality: Modality, rows: Bools) -> Floats:
         spec = self.card.preprocess

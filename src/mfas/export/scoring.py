@@ -14,13 +14,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mfas.core import MODALITIES, Outcome, format_modalities, parse_modalities
+from mfas._files import json_line, sha256
+from mfas.card import CARD_FILE
+from mfas.core import MODALITIES, Modality, Outcome, format_modalities, parse_modalities
 from mfas.data.capture import NoFace, load_capture
 from mfas.data.manifest import Manifest, Row
 from mfas.data.preprocess import Planes, preprocess
+from mfas.data.quality import quality_flags
 from mfas.data.scores import ScoreTable
 from mfas.errors import ImageError
-from mfas.export.predictor import OnnxPredictor, Precision, stack
+from mfas.export.predictor import OnnxPrediction, OnnxPredictor, Precision, stack
+from mfas.export.record import DecisionRecord, as_json, decision_record, no_decision
 
 METHOD = "source"
 _FROM_MANIFEST = ("capture_id", "presentation_id", "subject", "site", "label", "species")
@@ -30,7 +34,8 @@ _FROM_MANIFEST = ("capture_id", "presentation_id", "subject", "site", "label", "
 class Scoring:
     """How captures are scored. ``batch`` captures go through the network at once; ``missing`` are taken away.
 
-    ``decoders`` threads decode ahead of the network, 0 = none. Paths are absolute where processes share them.
+    ``decoders`` threads decode ahead of the network, 0 = none. With ``records`` every capture gets its decision record
+    too. Paths are absolute where processes share them.
     """
 
     model: Path
@@ -39,6 +44,7 @@ class Scoring:
     batch: int = 32
     yunet: Path | None = None
     decoders: int = 1
+    records: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +65,17 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The rows of a shard, in its order, and what they cost."""
+    """The rows of a shard, in its order, and what they cost; ``records`` is a line of JSON per row, if asked for."""
 
     scores: ScoreTable
     stages: Stages
+    records: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     index: int
+    given: tuple[Modality, ...]
     planes: Planes | NoFace
     stages: Stages
 
@@ -81,6 +89,7 @@ class Scorer:
     def __init__(self, settings: Scoring) -> None:
         self.settings = settings
         self.predictor = OnnxPredictor(settings.model, threads=1, precision=settings.precision)
+        self._model_id = sha256(settings.model / CARD_FILE)
         unknown = self.predictor.card.unknown_modalities()
         self._drop = frozenset({*parse_modalities(settings.missing), *unknown})
 
@@ -94,18 +103,36 @@ class Scorer:
         present = np.zeros((len(part), len(MODALITIES)), np.bool_)
         stages = Stages()
         held: list[tuple[int, Planes]] = []
+        records: dict[int, DecisionRecord] = {}
         for item in self._loaded(part):
             stages += item.stages
             if not isinstance(item.planes, NoFace):
                 held.append((item.index, item.planes))
+            elif self.settings.records:
+                lost = tuple(m for m in MODALITIES if m not in item.given)
+                records[item.index] = no_decision(item.given, lost, item.planes.reason)
             if held and (len(held) == self.settings.batch or item.index == len(part) - 1):
                 start = perf_counter()
                 at = [index for index, _ in held]
                 found = self.predictor.predict(*stack([planes for _, planes in held]))
                 score[at], present[at] = found.score, found.present
+                if self.settings.records:
+                    records |= {i: self._record(found, planes, k) for k, (i, planes) in enumerate(held)}
                 stages += Stages(network=perf_counter() - start)
                 held = []
-        return Scored(self._table(part, score, present), stages)
+        names = part.table.column("capture_id").to_pylist()
+        lines = (json_line({"capture_id": names[i], **as_json(records[i])}) for i in sorted(records))
+        return Scored(self._table(part, score, present), stages, tuple(lines))
+
+    def _record(self, found: OnnxPrediction, planes: Planes, row: int) -> DecisionRecord:
+        card = self.predictor.card
+        missing = format_modalities(m for k, m in enumerate(MODALITIES) if not found.present[row, k])
+        if missing not in card.thresholds:
+            used = tuple(m for m in MODALITIES if m in planes)
+            lost = tuple(m for m in MODALITIES if m not in planes)
+            return no_decision(used, lost, f"the model has no threshold for captures without {missing}")
+        flags = quality_flags(planes, card.preprocess)
+        return decision_record(found, card, missing, model_id=self._model_id, flags=flags, row=row)
 
     def _loaded(self, part: Manifest) -> Iterator[_Loaded]:
         """Every capture in order, decoded a little ahead."""
@@ -130,7 +157,8 @@ class Scorer:
         except ImageError as reason:
             named = f"capture {row.capture_id}: "
             raise ImageError(f"{named}{str(reason).removeprefix(named)}") from None
-        return _Loaded(row.index, planes, Stages(decoded - start, perf_counter() - decoded))
+        given = tuple(m for m in row.modalities if m not in self._drop)
+        return _Loaded(row.index, given, planes, Stages(decoded - start, perf_counter() - decoded))
 
     def _table(self, part: Manifest, score: NDArray[np.float64], present: NDArray[np.bool_]) -> ScoreTable:
         count = len(part)

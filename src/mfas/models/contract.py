@@ -21,7 +21,7 @@ from mfas.core import MODALITIES, Batch, Modality, Prediction
 from mfas.errors import InputError
 from mfas.models.backbones.contract import Backbone
 from mfas.models.smoothing import Smoothing, smooth, smooth_adversarially
-from mfas.models.uncertainty import assess
+from mfas.models.uncertainty import assess, complement_residuals
 
 Maps = Mapping[Modality, Tensor]
 """Intermediate maps per modality, ``[B, C, h, w]``; rows of absent captures are zero."""
@@ -164,7 +164,8 @@ class LossStep:
 
     A ``generator`` for missing patterns (same state in every process: draw by ``shard.draw``), label smoothing in
     [0, 0.5), the site of each capture as an integer ``[B]`` (None where unknown), the epoch counted from 0 out of
-    ``epochs``, the ``shard``, and the kind of label smoothing.
+    ``epochs``, the ``shard``, the kind of label smoothing, and what attack-family heads learn ``[B, K]``
+    (`mfas.data.species.family_targets`).
     """
 
     generator: torch.Generator
@@ -174,6 +175,7 @@ class LossStep:
     epochs: int = 1
     shard: Shard = Shard()
     smoothing: Smoothing = "standard"
+    families: Tensor | None = None
 
     def goal(self, target: Tensor, logit: Tensor) -> Tensor:
         """What ``logit`` aims at: ``target`` (the same shape, 1 = bona fide), smoothed."""
@@ -209,6 +211,7 @@ def to_prediction(output: ModelOutput) -> Prediction:
     present = output.present
     scores = torch.sigmoid(output.modality_logits.detach())
     assessment = assess(scores, present)
+    residuals = complement_residuals(output.features, output.complements, present)
     return Prediction(
         score=torch.sigmoid(output.logit.detach()),
         modality_scores=scores.masked_fill(~present, float("nan")),
@@ -217,7 +220,7 @@ def to_prediction(output: ModelOutput) -> Prediction:
         present=present,
         substituted=output.substituted,
         enhanced=output.enhanced.detach(),
-        extras={"disagreement": assessment.disagreement},
+        extras={"disagreement": assessment.disagreement, "residuals": residuals},
     )
 
 

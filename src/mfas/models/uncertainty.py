@@ -6,11 +6,15 @@ imputed feature borrows from its witnesses and may not vote. All quantities are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from mfas.core import MODALITIES, Modality
 
 _LN2 = log(2.0)
 
@@ -52,3 +56,25 @@ def assess(scores: Tensor, present: Tensor) -> Assessment:
     uncertainty = binary_entropy(mean).clamp(0.0, 1.0)
     disagreement = (uncertainty - (weight * entropy).sum(dim=1)).clamp(0.0, 1.0)
     return Assessment(mean, uncertainty, disagreement, 1 - uncertainty)
+
+
+@torch.no_grad()
+def complement_residuals(
+    features: Mapping[Modality, Tensor], complements: Mapping[Modality, Tensor], present: Tensor
+) -> Tensor:
+    """How far each observed feature is from what the others made of it: 1 - cosine, ``[B, 3]`` in [0, 2].
+
+    Arguments as in `mfas.models.contract.ModelOutput`. NaN where a modality was not observed, or where the model drew
+    no complement for it (none at all, or zeros).
+    """
+    columns = []
+    for column, modality in enumerate(MODALITIES):
+        nothing = torch.full(present.shape[:1], float("nan"), device=present.device)
+        if modality in features and modality in complements:
+            own, drawn = features[modality].detach(), complements[modality].detach()
+            known = present[:, column] & (drawn != 0).any(dim=1)
+            far = (1 - cosine_similarity(own, drawn, dim=1)).clamp(0.0, 2.0)
+            columns.append(torch.where(known, far, nothing.to(far)))
+        else:
+            columns.append(nothing)
+    return torch.stack(columns, dim=1)

@@ -7,18 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mfas.card import Card
-from mfas.core import MODALITIES, Modality, format_modalities
+from mfas.core import MODALITIES, Modality, format_modalities, parse_modalities
 from mfas.data.capture import NoFace, capture_of
 from mfas.data.images import METRIC
 from mfas.data.preprocess import Capture, Planes, preprocess
+from mfas.data.quality import quality_flags
 from mfas.export.answer import answer
+from mfas.export.record import DecisionRecord, decision_record, no_decision
 from mfas.service.decoding import MAX_PIXELS, decode
 from mfas.service.inference import Scorer
+
+if TYPE_CHECKING:
+    from mfas.core import Prediction
+    from mfas.export.predictor import OnnxPrediction
+
+DIGITS = 3
+"""Decimals of a score that go out and into the store: enough to decide by, too few to climb by."""
 
 
 class Outcome(StrEnum):
@@ -67,19 +76,18 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is known of a capture, unrounded. ``said`` is what `mfas.export.answer.answer` says; empty if not scored."""
+    """What is known of a capture. ``said`` is what `mfas.export.answer.answer` says, unrounded; empty if not scored.
+
+    ``record`` is the decision record, its numbers rounded to `DIGITS`.
+    """
 
     outcome: Outcome
     present: str
     missing: str
+    record: DecisionRecord
     reason: str | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
     planes: Planes | None = None
-
-
-def threshold_id(model_id: str, missing: str) -> str:
-    """Names the threshold a decision was taken at: the card that holds it, and the pattern it was made for."""
-    return f"{model_id[:12]}/{missing or 'none'}"
 
 
 def prepare(given: Given, card: Card, rules: Rules) -> Ready | Decision:
@@ -89,7 +97,7 @@ def prepare(given: Given, card: Card, rules: Rules) -> Ready | Decision:
     missing = format_modalities(m for m in MODALITIES if m not in used)
 
     def unjudged(outcome: Outcome, reason: str) -> Decision:
-        return Decision(outcome, present, missing, reason)
+        return _unjudged(outcome, present, missing, reason)
 
     if not used:
         return unjudged(Outcome.CANNOT_JUDGE, f"the model judges {format_modalities(card.modalities)} only")
@@ -123,14 +131,24 @@ def decide(captures: Sequence[Ready | Decision], scorer: Scorer) -> list[Decisio
             out.append(capture)
             continue
         assert prediction is not None
-        said = answer(prediction, scorer.card, capture.missing, row)
+        out.append(_scored(capture, prediction, scorer, row))
         row += 1
-        if not math.isfinite(said["score"]):
-            what = Outcome.CANNOT_JUDGE, capture.present, capture.missing, "the model gave no finite score"
-            out.append(Decision(*what))
-            continue
-        out.append(Decision(Outcome.SCORED, capture.present, capture.missing, None, said, capture.planes))
     return out
+
+
+def _scored(capture: Ready, prediction: Prediction | OnnxPrediction, scorer: Scorer, row: int) -> Decision:
+    card, present, missing = scorer.card, capture.present, capture.missing
+    said = answer(prediction, card, missing, row)
+    if not math.isfinite(said["score"]):
+        return _unjudged(Outcome.CANNOT_JUDGE, present, missing, "the model gave no finite score")
+    flags, model_id = quality_flags(capture.planes, card.preprocess), scorer.model_id
+    record = decision_record(prediction, card, missing, model_id=model_id, flags=flags, row=row, digits=DIGITS)
+    return Decision(Outcome.SCORED, present, missing, record, None, said, capture.planes)
+
+
+def _unjudged(outcome: Outcome, present: str, missing: str, reason: str) -> Decision:
+    record = no_decision(parse_modalities(present), parse_modalities(missing), reason)
+    return Decision(outcome, present, missing, record, reason)
 
 
 def _side(capture: Capture) -> float:

@@ -23,6 +23,7 @@ from mfas.data.dataset import collate
 from mfas.data.preprocess import Planes
 from mfas.errors import MfasError
 from mfas.models.contract import FasModel
+from mfas.models.families import FamilyHeads, load_families, predict_with_families
 from mfas.models.store import load_model
 from mfas.service.signing import Secret
 from mfas.service.states import SOURCE, Site
@@ -40,30 +41,38 @@ class ForgedStateError(MfasError):
 class TorchScorer:
     """A promoted state on the source model. Thresholds stay the source's."""
 
-    def __init__(self, model: FasModel, card: Card, model_id: str, state_id: str) -> None:
-        self._model = model
+    def __init__(
+        self, model: FasModel, card: Card, model_id: str, state_id: str, heads: FamilyHeads | None = None
+    ) -> None:
+        self._model, self._heads = model, heads
         self.card = card
         self.model_id = model_id
         self.state_id = state_id
 
     def predict(self, planes: Sequence[Planes]) -> Prediction:
         """One network batch; safe to be called by many threads at one time."""
-        return self._model.predict(collate(planes, CaptureIds.anonymous(len(planes)), self.card.preprocess))
+        batch = collate(planes, CaptureIds.anonymous(len(planes)), self.card.preprocess)
+        return predict_with_families(self._model, self._heads, batch)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceModel:
-    """What every state stands on. ``id``: SHA-256 of the card. ``model`` is never changed, only copied."""
+    """What every state stands on. ``id``: SHA-256 of the card. ``model`` is never changed, only copied.
+
+    ``heads`` are its attack-family heads; they read the features of adapted states too, and never learn.
+    """
 
     model: FasModel
     card: Card
     id: str
+    heads: FamilyHeads | None = None
 
 
 def read_source(directory: Path) -> SourceModel:
     """The source model of a directory; `ModelDirError` when it holds no weights (an exported graph cannot learn)."""
     model, card = load_model(directory)
-    return SourceModel(model.eval().requires_grad_(False), card, sha256(directory / CARD_FILE))
+    heads = load_families(model, card, directory)
+    return SourceModel(model.eval().requires_grad_(False), card, sha256(directory / CARD_FILE), heads)
 
 
 class InForce(Generic[SourceT]):
@@ -104,7 +113,9 @@ class InForce(Generic[SourceT]):
                 delta = checked_delta(self._store, self._secret, site, site.state)
                 if self._source is None:
                     self._source = self._read()
-                held = TorchScorer(_with(self._source.model, delta), self._source.card, self.model_id, site.state)
+                source = self._source
+                model = _with(source.model, delta)
+                held = TorchScorer(model, source.card, self.model_id, site.state, source.heads)
                 self._held[site.state] = held
                 if len(self._held) > _MODELS_HELD:
                     self._held.popitem(last=False)

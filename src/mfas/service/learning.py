@@ -187,7 +187,7 @@ class SiteLearner:
             self._retreat()
             self._store.alarm(site.name, "the shadow's weights are no longer finite")
             return
-        steps = [step_of(offer, report, self._parent) for offer in admitted]
+        steps = [step_of(offer, report, self._parent, self._base) for offer in admitted]
         try:
             seqs = self._store.record_steps(site.name, steps, self._generation)
         except NotAllowedError:

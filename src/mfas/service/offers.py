@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from mfas.core import CaptureIds
@@ -41,7 +42,7 @@ def ids_of(offers: list[Offer]) -> CaptureIds:
     )
 
 
-def step_of(offer: Offer, report: StepReport, parent: str) -> Step:
+def step_of(offer: Offer, report: StepReport, parent: str, model_id: str) -> Step:
     """A method without a gate names no captures: its update was learnt from all of the batch."""
     labels = dict(zip(report.accepted_ids, report.pseudo_labels, strict=True))
     return Step(
@@ -57,4 +58,6 @@ def step_of(offer: Offer, report: StepReport, parent: str) -> Step:
         loss_weight=report.loss_weight,
         drift=report.drift,
         parent=parent,
+        model_id=model_id,
+        signals={name: float(value) for name, value in report.signals.items() if isfinite(value)},
     )

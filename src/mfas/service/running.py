@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from mfas.export.record import as_json, threshold_id
 from mfas.service.adapting import Adaptation
-from mfas.service.deciding import Decision, Given, Ready, Rules, decide, prepare, threshold_id
+from mfas.service.deciding import DIGITS, Decision, Given, Ready, Rules, decide, prepare
 from mfas.service.inference import Budget, OnnxScorer, Scorer
 from mfas.service.keys import Key
 from mfas.service.limits import Ceiling, RateLimiter
@@ -22,8 +23,6 @@ from mfas.service.store import NonceSeenError, Policy, Site, Store, StoredDecisi
 from mfas.weights import default_directory
 
 T = TypeVar("T")
-DIGITS = 3
-"""Decimals of a score that go out and into the store: enough to decide by, too few to climb by."""
 _STORE_THREADS = 8
 
 
@@ -189,6 +188,7 @@ def _stored(
         device=given.device,
         session=given.session,
         nonce=given.nonce,
+        record=as_json(decision.record),
     )
 
 

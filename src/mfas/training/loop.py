@@ -27,11 +27,15 @@ from mfas.training.ranks import Ranks
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A batch with its truth: ``target`` float ``[B]`` (1 = bona fide), ``sites`` integer ``[B]`` or None."""
+    """A batch with its truth: ``target`` float ``[B]`` (1 = bona fide), ``sites`` integer ``[B]`` or None.
+
+    ``families`` float ``[B, K]``: what attack-family heads learn; None where there are none.
+    """
 
     batch: Batch
     target: Tensor
     sites: Tensor | None = None
+    families: Tensor | None = None
 
 
 class Epochs(Protocol):
@@ -169,8 +173,9 @@ class _Run:
             group["lr"] = config.learning_rate * _rate(done, total, config.warmup_share)
         self._optimiser.zero_grad()
         sites = None if labelled.sites is None else fabric.to_device(labelled.sites)
+        families = None if labelled.families is None else fabric.to_device(labelled.families)
         amount, kind = config.label_smoothing, config.smoothing
-        told = LossStep(self._generator, amount, sites, epoch, config.epochs, ranks.shard, kind)
+        told = LossStep(self._generator, amount, sites, epoch, config.epochs, ranks.shard, kind, families)
         batch, target = ranks.tensors(labelled.batch, self._dtype), fabric.to_device(labelled.target)
         with fabric.autocast():
             own = self.model.training_step(batch, target, told, ranks.backward)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,14 +76,43 @@ def source_thresholds(
     """
     out = {}
     for missing, pattern in scores.items():
-        names, group = np.unique(presentations[pattern.rows], return_inverse=True)
-        mean = np.bincount(group, pattern.score) / np.bincount(group)
-        label = np.empty(len(names), dtype=labels.dtype)
-        label[group] = labels[pattern.rows]
-        bona_fide, attack = mean[label == Label.BONA_FIDE.value], mean[label == Label.ATTACK.value]
+        bona_fide, attack = _by_presentation(pattern, labels, presentations)
         if len(bona_fide) and len(attack):
             out[missing] = equal_error_threshold(bona_fide, {"attack": attack})
     return out
+
+
+def step_up_bands(
+    scores: dict[str, PatternScores],
+    labels: NDArray[np.str_],
+    presentations: NDArray[np.str_],
+    thresholds: Mapping[str, float],
+    share: float,
+) -> dict[str, tuple[float, float]]:
+    """(low, high) for every pattern that has a threshold: who scores in [low, high) is asked for another proof.
+
+    Below ``low`` lie at most ``share`` of the bona fide presentations, at or above ``high`` at most ``share`` of the
+    attacks: outright rejections and acceptances are wrong that seldom on source validation. Where the threshold does
+    better by itself, the band ends there.
+    """
+    out = {}
+    for missing, threshold in thresholds.items():
+        bona_fide, attack = (np.sort(x) for x in _by_presentation(scores[missing], labels, presentations))
+        low = float(bona_fide[int(share * len(bona_fide))])
+        high = float(np.nextafter(attack[::-1][int(share * len(attack))], np.inf))
+        out[missing] = (min(low, threshold), min(max(high, threshold), 1.0))
+    return out
+
+
+def _by_presentation(
+    pattern: PatternScores, labels: NDArray[np.str_], presentations: NDArray[np.str_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean scores of bona fide presentations and of attacks."""
+    names, group = np.unique(presentations[pattern.rows], return_inverse=True)
+    mean = np.bincount(group, pattern.score) / np.bincount(group)
+    label = np.empty(len(names), dtype=labels.dtype)
+    label[group] = labels[pattern.rows]
+    return mean[label == Label.BONA_FIDE.value], mean[label == Label.ATTACK.value]
 
 
 def _join(missing: str, rows: list[NDArray[np.int64]], found: list[Prediction]) -> PatternScores:

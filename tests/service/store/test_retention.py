@@ -181,7 +181,7 @@ def test_a_dump_of_postgresql_is_restored(binaries: Path, postgresql: str, tmp_p
 
 def test_the_verbs(sqlite: Store, tmp_path: Path) -> None:
     url = str(sqlite.database.url)
-    assert mfas("store", "migrate", "--database", url, "--json").json()["version"] == "0002"
+    assert mfas("store", "migrate", "--database", url, "--json").json()["version"] == "0003"
     assert mfas("store", "purge", "--database", url, "--json").json() == {"purged": []}
     secret = load_secret(tmp_path / "mfas-service.secret", {})
     sqlite.record_decision(decision(subject=secret.pseudonym("door", "subject", "ann")))

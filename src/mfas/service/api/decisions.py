@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 
 from mfas.core import Modality
+from mfas.export.record import for_caller
 from mfas.service.api.access import KnownSite, OperateCaller, Running, ScoreCaller
 from mfas.service.api.captures import (
     IMAGES,
@@ -88,5 +89,6 @@ def answer_of(one: Answered, *, tell: bool) -> DecisionAnswer:
             "model_id": stored.model_id,
             "state_id": stored.state_id,
             "notice": card.told().get("notice"),
+            "record": for_caller(one.decision.record, scores=tell),
         }
     )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from mfas.data.box import BOX_PATTERN, FULL, parse_box
 from mfas.errors import InputError
+from mfas.export.record import DecisionRecord
 from mfas.service.deciding import Outcome
 
 PSEUDONYM = r"^[ -~]{1,128}$"
@@ -70,6 +71,7 @@ class DecisionAnswer(BaseModel):
     model_id: str = Field(description="SHA-256 of the model's card.")
     state_id: str = Field(description="`source`, or the adapted state in force at the site.")
     notice: str | None = Field(description="What the model's makers want told with every answer.")
+    record: DecisionRecord = Field(description="Why: evidence, modality, risk, policy, and the answer in a sentence.")
 
 
 class BatchAnswer(BaseModel):
@@ -104,6 +106,7 @@ class StoredAnswer(BaseModel):
     subject: str | None
     device: str | None
     session: str | None
+    record: DecisionRecord | None = Field(description="As kept; null for decisions from before records were.")
 
     @field_validator("substituted", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from mfas.errors import ImageError
+from mfas.export.record import as_json
 from mfas.service.api.access import KnownSite, Running
 from mfas.service.api.captures import IMAGES, TEXT_BYTES, one_capture
 from mfas.service.api.decisions import answer_of
@@ -62,7 +63,8 @@ async def _judged(
 def _shown(answered: Answered, service: Service) -> dict[str, Any]:
     planes, spec = answered.decision.planes, answered.scorer.card.preprocess
     found = {} if planes is None else pictures(planes, spec)
-    return {"answer": answer_of(answered, tell=service.config.tell_scores), "pictures": found}
+    told = answer_of(answered, tell=service.config.tell_scores)
+    return {"answer": told, "record": as_json(told.record), "pictures": found}
 
 
 def _refused(request: Request, visitor: Visitor, site: Site, fields: Mapping[str, str], error: Exception) -> Response:

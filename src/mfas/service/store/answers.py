@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mfas._files import json_line
 from mfas.service.store.base import Part
 from mfas.service.store.chain import Entry, append, canonical, content_hash, next_seq
 from mfas.service.store.errors import NonceSeenError, StoreError
@@ -105,6 +106,8 @@ def _row(decision: StoredDecision) -> dict[str, Any]:
     row = asdict(decision)
     row["modality_scores"] = canonical(dict(decision.modality_scores))
     row["substituted"] = ",".join(decision.substituted)
+    # not canonical: the order of a record is part of it
+    row["record"] = None if decision.record is None else json_line(decision.record)
     return row
 
 
@@ -112,4 +115,5 @@ def _decision(row: Mapping[Any, Any]) -> StoredDecision:
     facts = {key: value for key, value in row.items() if key != "seq"}
     facts["modality_scores"] = json.loads(facts["modality_scores"])
     facts["substituted"] = tuple(part for part in facts["substituted"].split(",") if part)
+    facts["record"] = None if facts["record"] is None else json.loads(facts["record"])
     return StoredDecision(**facts)

@@ -40,9 +40,14 @@ def row_hash(seq: int, time: str, kind: str, site: str | None, payload: str, pre
     return hashlib.sha256(canonical([seq, time, kind, site, payload, previous]).encode()).hexdigest()
 
 
+_ADDED = frozenset({"record", "model_id", "signals"})
+"""Columns that later migrations added: where they are empty a row hashes as it did without them."""
+
+
 def content_hash(row: Mapping[Any, Any]) -> str:
     """Hash of a decision's or a step's row, whose times are texts or aware times."""
-    plain = {key: utc_text(value) if isinstance(value, datetime) else value for key, value in row.items()}
+    told = {key: value for key, value in row.items() if value is not None or key not in _ADDED}
+    plain = {key: utc_text(value) if isinstance(value, datetime) else value for key, value in told.items()}
     return hashlib.sha256(canonical(plain).encode()).hexdigest()
 
 

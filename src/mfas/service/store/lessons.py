@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mfas.service.store.base import Part
-from mfas.service.store.chain import Entry, append, content_hash, next_seq
+from mfas.service.store.chain import Entry, append, canonical, content_hash, next_seq
 from mfas.service.store.schema import steps
 from mfas.service.store.sites import check_generation, read_site
 from mfas.service.store.types import Step
@@ -32,7 +33,7 @@ class Lessons(Part):
             check_generation(read_site(connection, site), generation)
             first = next_seq(connection)
             rows = [
-                {"seq": seq, "site": site, "time": now, **asdict(step)} for seq, step in enumerate(given, start=first)
+                {"seq": seq, "site": site, "time": now, **_row(step)} for seq, step in enumerate(given, start=first)
             ]
             connection.execute(sa.insert(steps), rows)
             placed = append(connection, now, [Entry("step", site, {"row": content_hash(row)}) for row in rows])
@@ -62,5 +63,11 @@ class Lessons(Part):
             return connection.execute(found).first() is not None
 
 
+def _row(step: Step) -> dict[str, Any]:
+    return {**asdict(step), "signals": canonical(dict(step.signals)) if step.signals else None}
+
+
 def _step(row: Mapping[Any, Any]) -> Step:
-    return Step(**{key: value for key, value in row.items() if key not in ("seq", "site", "time")})
+    facts = {key: value for key, value in row.items() if key not in ("seq", "site", "time")}
+    facts["signals"] = json.loads(facts["signals"]) if facts["signals"] else {}
+    return Step(**facts)

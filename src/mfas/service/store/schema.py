@@ -144,6 +144,7 @@ decisions = sa.Table(
     _text("device", 64, nullable=True),
     _text("session", 64, nullable=True),
     _text("nonce", 64, nullable=True),
+    sa.Column("record", sa.Text, nullable=True),
     sa.Index(None, "site", "time"),
     sa.Index(None, "site", "subject"),
 )
@@ -168,6 +169,8 @@ steps = sa.Table(
     _real("loss_weight"),
     _real("drift", nullable=False),
     _text("parent", 64),
+    _text("model_id", 64, nullable=True),
+    sa.Column("signals", sa.Text, nullable=True),
     sa.Index(None, "site", "time"),
     sa.Index(None, "site", "subject"),
     sa.Index(None, "site", "device"),

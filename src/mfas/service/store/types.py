@@ -44,7 +44,8 @@ class StoredDecision:
     ``outcome`` is ``scored``, ``no_face`` or ``cannot_judge`` (then with a ``reason`` and no score). ``score`` is the
     rounded one that went out. ``subject``, ``device``, ``session`` and ``nonce`` are keyed hashes, see
     `mfas.service.signing.Secret.pseudonym`. ``model_id``: SHA-256 of the model card. ``state_id``: ``source`` or the id
-    of an adapted state.
+    of an adapted state. ``record`` is the decision record in JSON form (`mfas.export.record`), rounded like the score;
+    None for decisions from before there was one. It holds nothing of learning: that is a `Step`.
     """
 
     request_id: str
@@ -68,6 +69,7 @@ class StoredDecision:
     device: str | None = None
     session: str | None = None
     nonce: str | None = None
+    record: Mapping[str, Any] | None = None
 
 
 class Status(StrEnum):
@@ -132,6 +134,8 @@ class Step:
 
     ``accepted``: it passed the gate as ``pseudo_label``. ``updated``: the weights moved with its batch, by ``loss`` and
     ``loss_weight``; otherwise ``reason`` says why not. ``parent``: the state the shadow had started from.
+    ``model_id``: SHA-256 of the source model's card. ``signals`` name what moved the weight. Steps from before these
+    were kept have none.
     """
 
     request_id: str
@@ -146,6 +150,8 @@ class Step:
     loss_weight: float | None
     drift: float
     parent: str
+    model_id: str | None = None
+    signals: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
