@@ -12,6 +12,7 @@ from PIL import Image
 from commands import left_over, mfas, refusal
 from mfas.benchmark.source_means import store_source_mean
 from mfas.card import Card
+from mfas.core import MODALITIES
 from mfas.data.manifest import Row, read_manifest
 from mfas.explain.record import Attribution
 from pages import parse
@@ -115,6 +116,6 @@ def test_a_graph_alone_has_no_gradients(model_dir: Path, site: Path, row: Row, t
 def test_a_modality_the_model_never_saw_is_refused(model_dir: Path, site: Path, row: Row, tmp_path: Path) -> None:
     fewer = tmp_path / "fewer"
     shutil.copytree(model_dir, fewer)
-    Card.read(model_dir).model_copy(update={"modalities": ("rgb", "depth")}).write(fewer)
+    Card.read(model_dir).model_copy(update={"modalities": MODALITIES[:2]}).write(fewer)
     sentence = refusal("explain", "--model", fewer, *given(site, row, "ir"), "--out", tmp_path / "o")
     assert "expected an image the model was trained on (rgb,depth), got none" in sentence

@@ -157,7 +157,7 @@ def _trust(made: Mapping[str, Any]) -> list[str]:
         said = f"without {top} the decision loses nothing ({_signed(synergy['drop'])} logits)"
     beaten = f"{round(100 * gone['beaten'])} % of random orders"
     return [
-        f"The parts add up to the whole but for {synergy['gap']:.0e} logits; {said}.",
+        f"The parts add up to the whole to within {max(synergy['gap'], 1e-12):.0e} logits; {said}.",
         f"Noise of {moved['noise']:g} input units in all sensors moves the logit by {moved['shift']:.3f}, and the "
         f"share of one sensor by up to {moved['change']:.3f} ({moved['draws']} draws).",
         f"Cells flattened in the order of the maps cost the decision {_signed(gone['mapped'])} logits, in random order "
