@@ -196,7 +196,7 @@ def audit_attack(
         from mfas.benchmark.attack_run import attack
         from mfas.benchmark.attack_text import brief_attack
 
-        given = {"model": model or None, "delta": delta or None, "manifest": manifest, "out": out}
+        given: dict[str, Any] = {"model": model or None, "delta": delta or None, "manifest": manifest, "out": out}
         given |= {"captures": captures, "seed": seed}
         resolved = AttackConfig.resolve(config, overrides or (), given)
         with progress_bar("attacking", "attacks") as advance:

@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mfas.adaptation import registry
+from mfas.adaptation.contract import StepReport
 from mfas.adaptation.registry import parse_settings
+from mfas.adaptation.source import Source
 from mfas.audit.kinds import PerturbSettings, perturb
-from mfas.audit.poisoning import after_stream, variants
+from mfas.audit.poisoning import Variant, after_stream, variants
 from mfas.audit.space import Budgets
-from mfas.core import Batch, Modality
+from mfas.audit.victim import Victim
+from mfas.core import Batch, Label, Modality, Prediction
 from toys import batch, labelled, target_of
-from victims import toy_victim
+from victims import Linear, planted, toy_victim
 
 VICTIM = toy_victim("mfas_danet")
 PROBE = labelled([batch(16, seed=80)], [target_of(16)])
@@ -26,13 +30,13 @@ def stream(count: int = 4) -> list[Batch]:
     return [batch(8, seed=20 + i, first=8 * i) for i in range(count)]
 
 
-def poisoned(count: int = 4) -> tuple[list[Batch], frozenset[str]]:
-    """The same stream; every attack is perturbed so as to be taught as living."""
+def poisoned(count: int = 4, victim: Victim = VICTIM, kind: str = "pseudo_label") -> tuple[list[Batch], frozenset[str]]:
+    """The same stream; every attack is perturbed so as to be taken for a living face."""
     out, names = [], set()
     for some in stream(count):
         some.images[Modality.DEPTH][:, 1] = 1.0
         rows = (target_of(8) < 0.5).nonzero().flatten()
-        found = perturb(VICTIM, some.select(rows), "pseudo_label", WIDE).batch
+        found = perturb(victim, some.select(rows), kind, WIDE).batch
         images = {m: x.clone().index_copy_(0, rows, found.images[m]) for m, x in some.images.items()}
         out.append(replace(some, images=images))
         names |= set(found.ids.capture_id)
@@ -58,27 +62,34 @@ def test_counts_and_that_the_model_comes_back() -> None:
     assert (calm.perturbed, calm.taught) == (0, 0)
 
 
-def test_poison_does_what_a_table_is_to_show() -> None:
-    """Without protection clean attacks get in after a poisoned stream, and not after the same stream unperturbed."""
-    shown, names = poisoned(12)
-    free = BY_NAME["no protection"]
-    hot = replace(free, settings={**free.settings, "learning_rate": 0.3, "update_every": 8})
-    calm = after_stream(VICTIM.model, VICTIM.card, hot, stream(12), frozenset(), PROBE)
-    hostile = after_stream(VICTIM.model, VICTIM.card, hot, shown, names, PROBE)
-    assert calm.updates > 0
-    assert hostile.updates > 0
-    assert hostile.taught > 0
-    assert hostile.apcer + hostile.bpcer >= calm.apcer + calm.bpcer
-    held = after_stream(
-        VICTIM.model,
-        VICTIM.card,
-        replace(hot, method="mfas_danet+anchor", settings={"mfas_danet": hot.settings, "anchor": {"radius": 0.001}}),
-        shown,
-        names,
-        PROBE,
-    )
-    assert held.drift <= 0.0011
-    assert held.apcer <= hostile.apcer
+class Gullible(Source):
+    """Moves the bias by the surplus of captures that look alive to it, and says that it was taught by each of those."""
+
+    adapted_parameters = frozenset({"bias"})
+
+    def step(self, batch: Batch) -> tuple[Prediction, StepReport]:
+        prediction, report = super().step(batch)
+        live = [name for name, one in zip(batch.ids.capture_id, prediction.score, strict=True) if one >= 0.5]
+        with torch.no_grad():
+            self.model.bias.add_(2.0 * len(live) - len(batch))
+        labels = (Label.BONA_FIDE.value,) * len(live)
+        changes = {"accepted_ids": tuple(live), "pseudo_labels": labels, "updated": True, "skipped_reason": None}
+        return prediction, replace(report, **changes)
+
+
+def test_poison_that_works_is_seen_to_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From half faces, half attacks the method learns nothing; from attacks that look alive it learns to let all in."""
+    registry.names()
+    monkeypatch.setattr(registry, "_METHODS", {**registry._METHODS, "gullible": Gullible})
+    victim = planted(Linear())
+    learner = Variant("gullible", "gullible", {})
+    hostile, names = poisoned(4, victim, "all")
+    calm = after_stream(victim.model, victim.card, learner, stream(4), frozenset(), PROBE)
+    assert (calm.apcer, calm.bpcer, calm.taught, calm.updates) == (0.0, 0.0, 0, 4)
+    found = after_stream(victim.model, victim.card, learner, hostile, names, PROBE)
+    assert (found.perturbed, found.taught) == (16, 16)
+    assert (found.apcer, found.apcer_max, found.bpcer) == (1.0, 1.0, 0.0)
+    assert float(victim.model.bias.detach()) == 0.0
 
 
 @pytest.mark.parametrize("name", ["as shipped, canary", "no protection, canary", "tent"])

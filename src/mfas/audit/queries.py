@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mfas.audit.space import Ball, Budgets
-from mfas.audit.victim import Victim
+from mfas.audit.victim import Victim, chunks
 from mfas.core import MODALITIES, Batch, CaptureIds, Modality
 from mfas.models.uncertainty import binary_entropy
 
@@ -32,7 +32,7 @@ def make_queries(
 
 def unsure(clone: Victim, batch: Batch, budgets: Budgets, chunk: int = 50) -> Batch:
     """Every pixel moved by the whole of its budget in the direction in which the clone's entropy grows."""
-    parts = [batch.select(rows) for rows in torch.arange(len(batch)).split(chunk)]
+    parts = [batch.select(rows) for rows in chunks(len(batch), chunk)]
     return join([_one_step(clone, part, budgets) for part in parts])
 
 

@@ -16,7 +16,7 @@ from mfas.adaptation.surface import contiguous_norms
 from mfas.audit.oracle import Oracle
 from mfas.audit.queries import Strategy, join, make_queries
 from mfas.audit.space import Budgets
-from mfas.audit.victim import Victim
+from mfas.audit.victim import Victim, chunks
 from mfas.config import Config
 from mfas.core import Batch
 from mfas.models.contract import FasModel
@@ -56,7 +56,7 @@ def steal(oracle: Oracle, clone: Victim, pool: Batch, count: int, strategy: Stra
     for wanted in (after - before for before, after in pairwise(edges)):
         if wanted and oracle.left != 0:
             queries = make_queries(clone, pool, wanted, strategy, settings.budget, generator)
-            answers = [oracle.ask(queries.select(rows)) for rows in torch.arange(wanted).split(settings.ask_at_once)]
+            answers = [oracle.ask(queries.select(rows)) for rows in chunks(wanted, settings.ask_at_once)]
             given = torch.cat(answers)
             asked.append(queries.select(torch.arange(len(given))))
             told.append(given)
@@ -73,10 +73,12 @@ def learn(
     per_epoch = -(-len(answers) // settings.batch_size)
     with contiguous_norms(model):
         for _ in range(max(settings.epochs, -(-settings.least_steps // per_epoch))):
-            for rows in torch.randperm(len(answers), generator=generator).split(settings.batch_size):
+            order = torch.randperm(len(answers), generator=generator)
+            for places in chunks(len(answers), settings.batch_size):
+                rows = order[places]
                 loss = bce(model(queries.select(rows)).logit, answers[rows])
                 optimiser.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimiser.step()
     model.eval()
 

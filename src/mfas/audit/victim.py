@@ -99,6 +99,11 @@ def prototypes(victim: Victim, batches: Iterable[Batch]) -> dict[Modality, Tenso
     return {m: total[m] / count[m] for m in total}
 
 
+def chunks(count: int, size: int) -> list[Tensor]:
+    """Places 0 to ``count`` - 1 in order, at most ``size`` at a time, as indices for `Batch.select`."""
+    return [torch.arange(start, min(start + size, count)) for start in range(0, count, size)]
+
+
 def without(batch: Batch, modalities: Iterable[Modality]) -> Batch:
     """The batch with nothing of ``modalities``; rows may be left with nothing."""
     gone = set(modalities)

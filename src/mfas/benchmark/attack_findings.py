@@ -13,6 +13,8 @@ PATCH_RISE = 0.3
 """A universal patch that lifts the accept rate by more is a finding."""
 STREAM_RISE = 0.02
 """So is a stream after which the pooled APCER of clean captures is higher by more than after it unperturbed."""
+RESIDUAL_SEES = 0.7
+"""AUC against the same captures unperturbed from which on the complement residual is said to see noise."""
 SLACK = 1e-6
 
 
@@ -23,6 +25,7 @@ def attack_findings(result: Mapping[str, Any]) -> list[str]:
         name = model["name"]
         out += _matrix(name, [row for row in result["matrix"] if row["victim"] == name])
         out += _strength(name, [row for row in result["strength"] if row["victim"] == name])
+        out += _residual(name, [row for row in result["residual"] if row["victim"] == name])
         out += _patches(name, [row for row in result["patches"] if row["victim"] == name])
         out += _streams(name, [row for row in result["stream"] if row["victim"] == name])
     return out
@@ -51,6 +54,15 @@ def _strength(name: str, rows: list[dict[str, Any]]) -> Iterator[str]:
         values = [row["objective"] for row in rows if row["varied"] == varied]
         if any(after < before - SLACK for before, after in pairwise(values)):
             yield f"{name}: more {varied} found less; the search stalls or slopes are hidden, and rates are too low."
+
+
+def _residual(name: str, rows: list[dict[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        if row["auc_same"] < RESIDUAL_SEES:
+            yield (
+                f"{name}: the complement residual does not see noise in {row['modality']}: AUC {row['auc_same']:.2f} "
+                f"against the same captures unperturbed, {row['auc_bona_fide']:.2f} against living faces."
+            )
 
 
 def _patches(name: str, rows: list[dict[str, Any]]) -> Iterator[str]:

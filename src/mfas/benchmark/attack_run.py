@@ -11,7 +11,7 @@ import torch
 from mfas import metrics
 from mfas._files import make_folder, write_json
 from mfas.audit.kinds import KINDS
-from mfas.audit.matrix import CLEAN, Matrix, MatrixCell, measure_matrix, transfer
+from mfas.audit.matrix import Matrix, MatrixCell, measure_matrix, transfer
 from mfas.audit.patch import Patch, search_patch
 from mfas.audit.residual import detector_auc, residuals
 from mfas.audit.strength import measure_strength
@@ -56,9 +56,7 @@ def attack(config: AttackConfig, progress: Progress | None = None) -> dict[str, 
     chosen, live = captures.known(chosen), captures.known(live)
     if not chosen or not live:
         raise InputError(f"expected captures with a face in {config.manifest}, got none")
-    total = len(victims) * len(config.kinds)
-    done = iter(range(1, total + 1))
-    tick = (lambda: progress(next(done), total)) if progress is not None else None
+    tick = _ticker(progress, len(victims) * len(config.kinds))
     bench = _Bench(config, captures, chosen, live, victims, gone)
     matrices = [bench.matrix(victim, tick) for victim in victims]
     result: dict[str, Any] = {
@@ -191,6 +189,14 @@ class _Bench:
         return rows
 
 
+def _ticker(progress: Progress | None, total: int) -> Callable[[], None] | None:
+    """Counts calls, for a progress bar."""
+    if progress is None:
+        return None
+    advance, numbers = progress, iter(range(1, total + 1))
+    return lambda: advance(next(numbers), total)
+
+
 def _patch(patch: Patch) -> dict[str, Any]:
     return {
         "modality": patch.modality.value,
@@ -226,6 +232,3 @@ def _by_species(flags: torch.Tensor, species: Sequence[str]) -> dict[str, float]
         name: sum(v for v, s in zip(values, species, strict=True) if s == name) / species.count(name)
         for name in sorted(set(species))
     }
-
-
-__all__ = ["CLEAN", "AttackConfig", "attack"]

@@ -14,7 +14,7 @@ from mfas.adaptation.guards.labelled import LabelledSet
 from mfas.adaptation.registry import create
 from mfas.audit.kinds import perturb
 from mfas.audit.poisoning import after_stream, probe_scores, variants
-from mfas.audit.victim import Victim, prototypes
+from mfas.audit.victim import Victim, chunks, prototypes
 from mfas.benchmark.attack_config import AttackConfig
 from mfas.benchmark.audit_captures import AuditCaptures, both_classes, draw, roles
 from mfas.core import Batch, Label
@@ -99,7 +99,7 @@ class _Streams:
         batch = self.poisoned if share else self.clean
         names = frozenset(batch.ids.capture_id[place] for place in self.chosen) if share else frozenset[str]()
         size = self.config.stream.batch_size
-        stream = [batch.select(rows) for rows in torch.arange(len(batch)).split(size)]
+        stream = [batch.select(rows) for rows in chunks(len(batch), size)]
         victim = self.victim
         found = after_stream(
             victim.model, victim.card, variant, stream, names, self.probe, self.canary, self.config.seed

@@ -19,7 +19,7 @@ from mfas.audit.poisoning import probe_scores
 from mfas.audit.queries import Strategy
 from mfas.audit.query_detector import Stream, alarms, first_alarm, limits_of, watch
 from mfas.audit.stealing import Stolen, compare, steal
-from mfas.audit.victim import Victim, accepted
+from mfas.audit.victim import Victim, accepted, chunks
 from mfas.benchmark.audit_captures import (
     AuditCaptures,
     both_classes,
@@ -216,12 +216,12 @@ class _Bench:
 
     def _perturbed_on(self, surrogate: Victim, victim: Victim) -> float:
         """Accept rate at ``victim`` of attacks that were perturbed against ``surrogate``."""
-        parts = [self.attacks.select(rows) for rows in torch.arange(len(self.attacks)).split(_BATCH)]
+        parts = [self.attacks.select(rows) for rows in chunks(len(self.attacks), _BATCH)]
         found = [perturb(surrogate, part, "all", self.config.perturb, seed=self.config.seed).batch for part in parts]
         return float(torch.cat([accepted(victim, batch, "") for batch in found]).double().mean())
 
     def _watched(self, stolen: Stolen) -> Stream:
-        parts = torch.arange(len(stolen.queries)).split(_BATCH)
+        parts = chunks(len(stolen.queries), _BATCH)
         return watch(self.victim, [stolen.queries.select(rows) for rows in parts])
 
     def _rates(self, adapter: Adapter) -> dict[str, float]:
