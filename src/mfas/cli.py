@@ -588,10 +588,11 @@ def audit_report(
     json: AsJson = False,
 ) -> None:
     """Gather what was measured of a model on one page to be signed, and say what was not measured."""
-    from mfas.benchmark.assurance_run import AssuranceConfig, report_assurance
+    from mfas.benchmark.assurance_run import AssuranceConfig, brief, report_assurance
 
     given = {"model": model, "part": part or None, "out": out, "write_card": write_card or None}
-    show(report_assurance(AssuranceConfig.resolve(config, overrides or (), given)), json)
+    result = report_assurance(AssuranceConfig.resolve(config, overrides or (), given))
+    show(result if json else brief(result), json)
 
 
 _UsageError: Any = typer.BadParameter.__mro__[1]

@@ -128,7 +128,7 @@ def test_those_kept_are_spread() -> None:
     assert kept[0] == crowd[-1]
     assert {t.values["x"] for t in kept[1:]} == {0.0, 1.0}
     assert len(spread(crowd, 50)) == 10
-    assert spread([], 3) == []
+    assert spread([], 3) == spread(crowd, 0) == []
 
 
 def test_steps_over_a_wall_come_back() -> None:

@@ -130,6 +130,8 @@ def test_the_card_is_written_only_when_asked(model: Path, evaluation: Path, tmp_
     report("--model", model, "--part", evaluation, "--out", tmp_path / "r.html", "--write-card")
     (kept,) = Card.read(model).weaknesses
     assert kept.startswith("mask_silicone")
+    shown = mfas("audit", "report", "--model", model, "--out", tmp_path / "alone.html")
+    assert "weaknesses: mask_silicone at lab" in shown.out
     alone = report("--model", model, "--out", tmp_path / "alone.html")
     assert alone["weaknesses"] == [kept]
     assert len(alone["not_measured"]) == 7

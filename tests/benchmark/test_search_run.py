@@ -159,7 +159,7 @@ def test_nothing_found_leaves_no_manifest_and_says_so(tmp_path: Path) -> None:
     given = Card.read(default_directory())
     for name in given.files:
         (tmp_path / name).write_bytes((default_directory() / name).read_bytes())
-    given.model_copy(update={"thresholds": dict.fromkeys(given.thresholds, 1.0)}).write(tmp_path)
+    given.model_copy(update={"thresholds": dict.fromkeys(given.thresholds, 1.0), "notice": ""}).write(tmp_path)
     out = tmp_path / "out"
     answer = mfas("audit", "search", "--model", tmp_path, "--site", "dev_a", "--species", "print_flat", *SMALL,
                   "--out", out)  # fmt: skip

@@ -32,7 +32,7 @@ def same(one: Capture, two: Capture) -> bool:
 
 @pytest.mark.parametrize("species", species_names())
 def test_every_choice_is_seen_by_a_sensor(species: str) -> None:
-    values = middle(species) | {"quality": 1.0, "turned_away_deg": 0.0, "azimuth_deg": 20.0}
+    values = middle(species) | {"quality": 1.0, "azimuth_deg": 20.0, "bend_per_mm": 0.001}
     values = {name: value for name, value in values.items() if name in middle(species)}
     if "gloss" in values:
         values |= {"gloss": 0.4}
@@ -40,7 +40,11 @@ def test_every_choice_is_seen_by_a_sensor(species: str) -> None:
     assert same(before, shot(species, values))
     for choice in choices(SITE, species):
         other = choice.low if values[choice.name] > (choice.low + choice.high) / 2 - 1e-9 else choice.high
-        assert not same(before, shot(species, values | {choice.name: other})), choice.name
+        changed = values | {choice.name: other}
+        # a mirror is seen where a lamp stands in it only: not in every scene
+        assert not same(before, shot(species, changed)) or any(
+            not same(shot(species, values, number), shot(species, changed, number)) for number in range(1, 9)
+        ), choice.name
 
 
 def _drawn(species: str, numbers: range, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, dict[str, float]]]:

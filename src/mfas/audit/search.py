@@ -137,7 +137,7 @@ def spread(trials: Sequence[Trial], count: int) -> list[Trial]:
 
     The last generations of a climb resemble each other; whoever learns from them wants the others too.
     """
-    if not trials:
+    if not trials or count < 1:
         return []
     left = sorted(trials, key=lambda trial: -trial.score)
     points = np.array([trial.point for trial in left])

@@ -76,6 +76,11 @@ def report_assurance(config: AssuranceConfig) -> dict[str, Any]:
     }
 
 
+def brief(result: dict[str, Any]) -> dict[str, Any]:
+    """The summary as a person at a terminal wants it: a line for each weakness."""
+    return result | {"weaknesses": "\n".join(result["weaknesses"]) if result["weaknesses"] else "none known"}
+
+
 def _parts(config: AssuranceConfig, card: Card) -> Iterator[Part]:
     seen: set[str] = set()
     for path in config.part:

@@ -29,7 +29,7 @@ class SearchConfig(Config):
     scenes: int = Field(2, ge=1, le=1000)
     ahead: int = Field(0, ge=0, le=20, description="cheap previews for each full render; 0 = none")
     glance_resolution: int = Field(56, ge=48, le=512, description="side of a preview, pixels")
-    glance_cost: float = Field(0.5, gt=0, le=1, description="of a preview, a full render = 1")
+    glance_cost: float = Field(0.65, gt=0, le=1, description="of a preview, a full render = 1")
     repeats: int = Field(40, ge=0, le=10_000, description="fresh people and noise that the easiest attack is tried on")
     keep: int = Field(20, ge=0, le=10_000, description="accepted captures of a species that go to the manifest")
     split: Literal["train", "validation", "test"] = Field("train", description="whose people are shown")

@@ -81,8 +81,8 @@ def findings(rows: Sequence[Mapping[str, Any]], site: str) -> list[str]:
 
 def _finding(row: Mapping[str, Any], site: str) -> str:
     again = row["repeats"]["search"]
-    fresh = f"; its parameters are accepted with {_share(again)} fresh pairs of people" if again else ""
+    fresh = f" with other people and noise its parameters are accepted in {_share(again)} renders," if again else ""
     return (
-        f"{row['species']} at {site}: {row['budget']} searched renders of plausible attacks found one that is accepted "
-        f"(score {row['easiest']['score']:.3f}){fresh}, random parameters are in {_share(row['random'])} renders."
+        f"{row['species']} at {site}: {row['budget']} searched renders found a plausible attack that is accepted "
+        f"(score {row['easiest']['score']:.3f});{fresh} random parameters in {_share(row['random'])}."
     )

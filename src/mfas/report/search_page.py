@@ -32,6 +32,7 @@ def build_search(result: Mapping[str, Any], folder: Path) -> str:
         "search.html.j2",
         result=result,
         lead=_lead(rows),
+        notice=result.get("notice", ""),
         head=HEAD,
         rows=[summary_row(row) for row in rows],
         looked=any(row["rank_correlation"] is not None for row in rows),
