@@ -71,12 +71,12 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/family_heads"))
-    parser.add_argument("--sites", type=int, default=40, help="random sites to train on")
-    parser.add_argument("--validation-sites", type=int, default=10)
-    parser.add_argument("--count", type=int, default=24, help="captures of each random site")
-    parser.add_argument("--check", type=int, default=100, help="captures of dev_a and of dev_b")
-    parser.add_argument("--size", type=int, default=48, help="pixels of a crop")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--sites", type=int, default=24, help="random sites to train on")
+    parser.add_argument("--validation-sites", type=int, default=6)
+    parser.add_argument("--count", type=int, default=16, help="captures of each random site")
+    parser.add_argument("--check", type=int, default=48, help="captures of dev_a and of dev_b")
+    parser.add_argument("--size", type=int, default=32, help="pixels of a crop")
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--workers", type=int, default=1, help="processes that simulate")
     return parser.parse_args()
@@ -117,7 +117,8 @@ def _one(way: str, seed: int, source: Path, given: argparse.Namespace) -> dict[s
             "architecture": {"backbone": "compact", "backbone_options": {"width": 16}},
             "preprocess": {"size": given.size},
             "loop": {"epochs": given.epochs},
-            "families": {"way": way},
+            "batch_size": 16,
+            "families": {"way": way, "fewest": 8},
             "seed": seed,
             "threads": 1,
         }
@@ -162,7 +163,9 @@ def _families(model: FasModel, heads: FamilyHeads, data: CachedTensors) -> dict[
 
 def _left_out(seed: int, source: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
     """Heads that never saw one family: whether ``unknown`` finds it, and whether it calls known attacks unknown."""
-    config = TrainConfig.resolve(given={"manifest": [source], "out": given.out, "families": {"way": "post_hoc"}})
+    config = TrainConfig.resolve(
+        given={"manifest": [source], "out": given.out, "families": {"way": "post_hoc", "fewest": 8}}
+    )
     model, card = load_model(given.out / f"post_hoc-{seed}")
     data = CachedTensors(read_manifest(source).filter(split="train"), card.preprocess, workers=2)
     augment, kind = Augment(card.preprocess, seed), np.array(species_of(data))

@@ -3,7 +3,7 @@
 UniMod (arXiv 2602.02536) trains several score heads on one trunk and fears that they disturb each other; it gives each
 head weights of its own and trains one at a time by chance. The second is `random_head` here; `projection` is PCGrad (Yu
 et al., NeurIPS 2020) with the model's own gradient as the one that is never changed. `post_hoc` moves no weight of the
-model, so it cannot interfere. Which was chosen and why: `docs/experiments/family_heads.md`.
+model, so it cannot interfere. See `docs/experiments/family_heads.md`.
 """
 
 from __future__ import annotations

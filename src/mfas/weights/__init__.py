@@ -1,6 +1,7 @@
 """The default weights: a small model trained on simulated captures only, shipped inside the package.
 
-``default/`` holds ``model.safetensors``, ``model.onnx`` and ``card.json``, made by ``benchmarks/default_weights.py``.
+``default/`` holds ``model.safetensors``, ``families.safetensors``, ``model.onnx`` and ``card.json``, made by
+``benchmarks/default_weights.py``; the heads were added by ``mfas families`` (``docs/default_weights.md``).
 """
 
 from __future__ import annotations
