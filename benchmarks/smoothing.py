@@ -138,7 +138,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=24)
     parser.add_argument("--model", default="mfas_danet")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training")
-    parser.add_argument("--standard", type=float, nargs="+", default=[0.0, 0.05, 0.1, 0.2, 0.3, 0.45])
+    parser.add_argument("--standard", type=float, nargs="*", default=[0.0, 0.05, 0.1, 0.2, 0.3, 0.45])
     parser.add_argument("--adversarial", type=float, nargs="*", default=[0.1, 0.2, 0.3, 0.45])
     parser.add_argument("--streams", type=float, nargs="*", default=[0.05], help="amounts that also adapt")
     parser.add_argument("--missing", nargs="*", default=[""], help="patterns of those streams")
