@@ -1,15 +1,15 @@
 """What label smoothing changes: errors, errors under attack, calibration; at home and at another site.
 
 ``python benchmarks/smoothing.py --out runs/smoothing`` simulates `dev_a` and `dev_b`, trains on each of them once for
-every amount and kind of smoothing and every seed, and measures the model on held-out people of its own site
-(``in_site``) and on the whole of the other one (``cross_site``). Then streams of the other site are adapted to, with
-hard and with soft pseudo labels. ``smoothing.json`` holds a row for each model and each stream, ``smoothing.md`` the
-tables. Finished rows are kept: an interrupted run continues, also with more seeds, amounts or patterns, and refuses to
-with other captures or another training.
+every amount and kind of smoothing and every seed, and measures the model on people of its own site that it was not
+trained on (``in_site``; half of them set threshold and epoch) and on the whole of the other site (``cross_site``). Then
+streams of the other site are adapted to, with hard and with soft pseudo labels. ``smoothing.json`` holds a row for each
+model and each stream, ``smoothing.md`` the tables. Finished rows are kept: an interrupted run continues, also with more
+seeds, amounts or patterns, and refuses to with other captures or another training.
 
-The attack on pixels is a minimal one: `perturbed`, all sensors at once, on one capture of each attack presentation. It
-raises the fused logit itself, so a flat loss cannot hide the slope from it. ``transferred`` shows the same captures as
-perturbed against the model without smoothing: a defence that only hides slopes fails there.
+The attack on pixels is a minimal one (`smoothing_attack.py`), all sensors at once, on one capture of each attack
+presentation. It raises the fused logit itself, so a flat loss cannot hide the slope from it. ``transferred`` shows the
+same captures as perturbed against the model without smoothing: a defence that only hides slopes fails there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from smoothing_attack import perturbed
 from smoothing_tables import tables
 
 from mfas._files import atomic_path, make_folder, read_json, write_json, write_text
@@ -34,7 +35,7 @@ from mfas.adaptation.registry import create
 from mfas.benchmark.training_run import TrainConfig, train
 from mfas.card import CARD_FILE, Card, Preprocess
 from mfas.config import environment, parse
-from mfas.core import MISSING_PATTERNS, Batch, Label, Modality, parse_modalities
+from mfas.core import MISSING_PATTERNS, Batch, Label, parse_modalities
 from mfas.data.cropping import crop_manifest
 from mfas.data.dataset import CachedTensors
 from mfas.data.manifest import read_manifest
@@ -45,8 +46,6 @@ from mfas.simulation import SIMULATOR_VERSION, load_site, simulate
 from mfas.training.validation import score_patterns
 
 SITES = ("dev_a", "dev_b")
-BUDGET = {Modality.RGB: 8 / 255, Modality.DEPTH: 4 / 255, Modality.IR: 8 / 255}
-"""Largest change of a pixel, as a share of the range that a network sees of the sensor."""
 GRID = ("seeds", "standard", "adversarial", "streams", "missing")
 """What may grow from one run to the next."""
 Floats = NDArray[np.float64]
@@ -133,15 +132,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=720, help="captures a site")
     parser.add_argument("--subjects", type=int, default=72, help="people a site")
     parser.add_argument("--size", type=int, default=48, help="pixels of the network's input")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--width", type=int, default=32, help="of the compact backbone; a multiple of 16")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epoch-captures", type=int, default=864, help="twice a site's captures for training")
     parser.add_argument("--batch-size", type=int, default=24)
     parser.add_argument("--model", default="mfas_danet")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training")
-    parser.add_argument("--standard", type=float, nargs="+", default=[0.0, 0.05, 0.1, 0.2, 0.3, 0.45])
+    parser.add_argument("--standard", type=float, nargs="*", default=[0.0, 0.05, 0.1, 0.2, 0.3, 0.45])
     parser.add_argument("--adversarial", type=float, nargs="*", default=[0.1, 0.2, 0.3, 0.45])
-    parser.add_argument("--streams", type=float, nargs="*", default=[0.05, 0.2], help="amounts that also adapt")
+    parser.add_argument("--streams", type=float, nargs="*", default=[0.05], help="amounts that also adapt")
     parser.add_argument("--missing", nargs="*", default=[""], help="patterns of those streams")
-    parser.add_argument("--steps", type=int, default=10, help="of the attack on pixels")
+    parser.add_argument("--steps", type=int, default=5, help="of the attack on pixels")
     return parser.parse_args()
 
 
@@ -181,13 +182,14 @@ def _model_row(cell: Cell, given: argparse.Namespace, sites: Mapping[str, Captur
         loop = {"epochs": given.epochs, "label_smoothing": cell.amount, "smoothing": cell.smoothing}
         config = {"manifest": [given.out / "crops" / cell.source / "manifest.parquet"], "out": folder, "loop": loop}
         config |= {"model": given.model, "seed": cell.seed, "preprocess": {"size": given.size}, "threads": 1}
-        config |= {"batch_size": given.batch_size}
+        config |= {"batch_size": given.batch_size, "epoch_captures": given.epoch_captures}
+        config |= {"architecture": {"backbone_options": {"width": given.width}}}
         train(parse(TrainConfig, config, "training"))
     model, card = load_model(folder)
     model.requires_grad_(False)
     here, there = sites[cell.source], sites[cell.target]
     plain = Cell(cell.source, "standard", 0.0, cell.seed)
-    places = {"in_site": (here, np.flatnonzero(here.split == "test")), "cross_site": (there, there.all)}
+    places = {"in_site": (here, np.flatnonzero(here.split != "train")), "cross_site": (there, there.all)}
     measured = {}
     for place, (site, rows) in places.items():
         transfer = given.out / "perturbed" / f"{plain.name}_{place}.safetensors"
@@ -242,35 +244,6 @@ def _passed(model: FasModel, card: Card, site: Captures, rows: NDArray[np.int64]
         given = accept & (said == wanted)
         out[label.value] = [int((given & (live == wanted)).sum()), int(given.sum()), int((live == wanted).sum())]
     return out
-
-
-def perturbed(model: FasModel, batch: Batch, steps: int, seed: int) -> Batch:
-    """Projected sign ascent on the fused logit from a random start, within `BUDGET` and the range of each sensor.
-
-    Holes of depth and the validity channel stay as they are. The model's parameters must need no gradient.
-    """
-    generator, spec = torch.Generator().manual_seed(seed), model.spec
-    mean, std = torch.tensor(spec.rgb_mean)[:, None, None], torch.tensor(spec.rgb_std)[:, None, None]
-    dark = torch.tensor(-spec.ir_mean / spec.ir_std)
-    bounds = {
-        Modality.RGB: (-mean / std, (1 - mean) / std),
-        Modality.DEPTH: (torch.tensor(-1.0), torch.tensor(1.0)),
-        Modality.IR: (dark, dark + spec.ir_clip / spec.ir_std),
-    }
-    radius = {m: BUDGET[m] * (bounds[m][1] - bounds[m][0]) * torch.ones_like(x) for m, x in batch.images.items()}
-    if Modality.DEPTH in radius:
-        radius[Modality.DEPTH] *= batch.images[Modality.DEPTH][:, 1:]
-        radius[Modality.DEPTH][:, 1] = 0
-    moved = {m: x + radius[m] * (2 * torch.rand(x.shape, generator=generator) - 1) for m, x in batch.images.items()}
-    for _ in range(steps):
-        live = {m: x.detach().requires_grad_() for m, x in moved.items()}
-        logit = model(Batch(live, batch.present, batch.ids)).logit
-        slopes = torch.autograd.grad(logit.sum(), list(live.values()))
-        for (m, x), slope in zip(live.items(), slopes, strict=True):
-            stepped = x.detach() + 2.5 / steps * radius[m] * slope.sign()
-            inside = torch.clamp(stepped, batch.images[m] - radius[m], batch.images[m] + radius[m])
-            moved[m] = torch.maximum(torch.minimum(inside, bounds[m][1]), bounds[m][0])
-    return Batch({m: x.detach() for m, x in moved.items()}, batch.present, batch.ids)
 
 
 def _stream_row(

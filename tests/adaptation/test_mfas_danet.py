@@ -277,7 +277,7 @@ def test_soft_labels_are_half_a_unit_of_doubt_away_and_weigh_as_hard_ones_do(sou
     share = torch.full((4,), 0.25)
     found = adapter._loss(maps, some.present, softened(target, reliability), share, torch.Generator())
     with torch.no_grad():
-        p = torch.sigmoid(adapter.model.upper(maps, some.present).logit)
+        p = torch.sigmoid(adapter.model.upper(maps, some.present).logit.double())
     by_hand = -(goal * p.log() + (1 - goal) * (1 - p).log())
     assert float(found) == pytest.approx(float(by_hand.mean()), rel=1e-4)
 
