@@ -16,8 +16,8 @@ from mfas.audit.kinds import perturb
 from mfas.audit.poisoning import after_stream, probe_scores, variants
 from mfas.audit.victim import Victim, chunks, prototypes
 from mfas.benchmark.attack_config import AttackConfig
-from mfas.benchmark.audit_captures import AuditCaptures, both_classes, draw, roles
-from mfas.core import Batch, Label
+from mfas.benchmark.audit_captures import AuditCaptures, both_classes, draw_balanced, roles
+from mfas.core import Batch
 from mfas.data.manifest import Manifest
 
 SHARES = {"stream": 0.5, "probe": 0.3, "canary": 0.2}
@@ -36,7 +36,7 @@ def stream_rows(manifest: Manifest, config: AttackConfig) -> dict[str, list[int]
     out = {}
     for role, rows in found.items():
         if counts[role]:
-            out[role] = _balanced(manifest, rows, counts[role], config.seed)
+            out[role] = draw_balanced(manifest, rows, counts[role], config.seed)
             both_classes(manifest, out[role], f"the {role} of an attacked stream")
     return out
 
@@ -116,9 +116,3 @@ class _Streams:
             for modality, image in found.batch.images.items():
                 images[modality][places] = image
         return Batch(images, self.clean.present, self.clean.ids)
-
-
-def _balanced(manifest: Manifest, rows: np.ndarray[Any, np.dtype[np.int64]], count: int, seed: int) -> list[int]:
-    label = manifest.column("label")[rows]
-    half = [rows[label == name.value] for name in Label]
-    return [row for part in half for row in draw(manifest, part, count // 2, seed)]

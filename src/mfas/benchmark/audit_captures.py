@@ -148,6 +148,13 @@ def draw(manifest: Manifest, rows: NDArray[np.int64], count: int, seed: int) -> 
     return [row for _, _, row in keyed[:count]]
 
 
+def draw_balanced(manifest: Manifest, rows: NDArray[np.int64], count: int, seed: int) -> list[int]:
+    """At most ``count`` of ``rows``, half of each class, each half drawn as by `draw`."""
+    label = manifest.column("label")[rows]
+    parts = [rows[label == name.value] for name in Label]
+    return [row for part in parts for row in draw(manifest, part, count // 2, seed)]
+
+
 def roles(manifest: Manifest, shares: dict[str, float], seed: int) -> dict[str, NDArray[np.int64]]:
     """Rows by role, people (presentations where nobody is named) kept apart; ``shares`` of the people per role."""
     subject = manifest.column("subject")

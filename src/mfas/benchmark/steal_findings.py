@@ -44,9 +44,10 @@ def _defences(name: str, rows: list[dict[str, Any]]) -> Iterator[str]:
 def _detector(name: str, rows: list[dict[str, Any]], facts: dict[str, Any]) -> Iterator[str]:
     plain = [row for row in rows if not row["defence"]]
     unseen = sorted({row["strategy"] for row in plain if row["alarm"] is None})
+    told = f"it never noticed {', '.join(unseen)}" if unseen else "every strategy set it off"
     yield (
         f"{name}: the detector takes {_percent(facts['false_alarms'])} of {facts['benign_windows']} benign windows "
-        f"for a thief's; it never noticed {', '.join(unseen) or 'nothing: every strategy set it off'}."
+        f"for a thief's; {told}."
     )
 
 

@@ -24,6 +24,7 @@ from mfas.benchmark.audit_captures import (
     AuditCaptures,
     both_classes,
     draw,
+    draw_balanced,
     load_victims,
     model_facts,
     read_audit_manifest,
@@ -117,8 +118,8 @@ def _rows(manifest: Manifest, config: StealConfig) -> dict[str, list[int]]:
     genuine = found["traffic"][label[found["traffic"]] == "bona_fide"]
     arrival = manifest.column("timestamp")
     out = {
-        "pool": draw(manifest, found["pool"], config.pool, config.seed),
-        "test": draw(manifest, found["test"], config.test, config.seed),
+        "pool": draw_balanced(manifest, found["pool"], config.pool, config.seed),
+        "test": draw_balanced(manifest, found["test"], config.test, config.seed),
         "traffic": sorted(draw(manifest, genuine, config.traffic, config.seed), key=lambda row: float(arrival[row])),
     }
     both_classes(manifest, out["test"], "the comparison")
