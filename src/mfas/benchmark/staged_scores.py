@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from mfas._extras import needs
 from mfas._files import sha256
@@ -47,7 +50,11 @@ def open_scores(directory: Path, delta: Path | None, threads: int) -> tuple[Card
 
 def planes_of(capture: Staged, site: Site, card: Card, missing: Sequence[Modality] = ()) -> Planes:
     """Network input of a simulated capture: the pixels that its files would hold, without ``missing``."""
-    images = {Modality.RGB: capture.rgb, Modality.DEPTH: capture.depth, Modality.IR: capture.ir}
+    images: dict[Modality, NDArray[Any]] = {
+        Modality.RGB: capture.rgb,
+        Modality.DEPTH: capture.depth,
+        Modality.IR: capture.ir,
+    }
     kept = {m: image for m, image in images.items() if m not in missing}
     box, shape = Box(*map(float, capture.box)), (capture.rgb.shape[0], capture.rgb.shape[1])
     return preprocess(Capture(kept, box, shape, site.depth.unit_mm / 1000), card.preprocess)
