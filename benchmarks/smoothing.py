@@ -7,9 +7,10 @@ streams of the other site are adapted to, with hard and with soft pseudo labels.
 model and each stream, ``smoothing.md`` the tables. Finished rows are kept: an interrupted run continues, also with more
 seeds, amounts or patterns, and refuses to with other captures or another training.
 
-The attack on pixels is a minimal one (`smoothing_attack.py`), all sensors at once, on one capture of each attack
-presentation. It raises the fused logit itself, so a flat loss cannot hide the slope from it. ``transferred`` shows the
-same captures as perturbed against the model without smoothing: a defence that only hides slopes fails there.
+The attack on pixels is the kind ``all`` of `mfas audit attack` (both its starts, ``--steps`` each) on one capture of
+each attack presentation. It raises the fused logit itself, so a flat loss cannot hide the slope from it.
+``transferred`` shows the same captures as perturbed against the model without smoothing: a defence that only hides
+slopes fails there.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from smoothing_attack import perturbed
 from smoothing_tables import tables
 
 from mfas._files import atomic_path, make_folder, read_json, write_json, write_text
 from mfas.adaptation.gate import Gate, GateSettings, limits_of
 from mfas.adaptation.registry import create
+from mfas.audit.kinds import PerturbSettings, perturb
+from mfas.audit.victim import Victim
 from mfas.benchmark.training_run import TrainConfig, train
 from mfas.card import CARD_FILE, Card, Preprocess
 from mfas.config import environment, parse
@@ -208,7 +210,10 @@ def _measure(
     by_pattern = {m: evaluate(*groups[m], card.threshold(m), draws=0) for m in MISSING_PATTERNS}
     bona_fide, attacks = groups[""]
     chosen = site.first_of_attacks(rows)
-    images = [perturbed(model, batch, steps, number) for number, batch in enumerate(site.chunks(chosen))]
+    victim, search = Victim(card.model, model, card), PerturbSettings(steps=steps)
+    images = [
+        perturb(victim, batch, "all", search, seed=number).batch for number, batch in enumerate(site.chunks(chosen))
+    ]
     if make:
         flat = {f"{n}.{m.value}": x for n, batch in enumerate(images) for m, x in batch.images.items()}
         transfer.parent.mkdir(exist_ok=True)
