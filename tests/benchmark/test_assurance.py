@@ -25,11 +25,12 @@ def files_of(directory: Path) -> dict[str, str]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A copy of the default weights, to be written to."""
+    """A copy of the default weights, to be written to; its card knows of no weakness yet."""
     folder = tmp_path / "model"
     folder.mkdir()
     for file in default_directory().iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
+    Card.read(folder).model_copy(update={"weaknesses": ()}).write(folder)
     return folder
 
 
