@@ -27,14 +27,14 @@ Row = Mapping[str, Any]
 
 
 def main(paths: Iterable[Path]) -> None:
-    """Run, then print both tables."""
+    """Run, then print a table for each target, and the costs."""
     torch.set_num_threads(1)
     configs = [BenchConfig.resolve(path, (), {}) for path in paths]
     runs = [rows_of(config) for config in configs]
-    names = list(configs[0].models)
-    print("\n".join(errors(names, configs, runs)) + "\n")
-    print("\n".join(by_target(names, configs[0], runs[0])) + "\n")
-    print("\n".join(costs(names, configs[0])))
+    names = list(dict.fromkeys(name for config in configs for name in config.models))
+    for target in dict.fromkeys(row["target"] for rows in runs for row in rows):
+        print("\n".join(errors(target, names, configs, runs)) + "\n")
+    print("\n".join(costs(names, configs)))
 
 
 def rows_of(config: BenchConfig) -> list[Row]:
@@ -44,38 +44,32 @@ def rows_of(config: BenchConfig) -> list[Row]:
     return rows
 
 
-def errors(names: list[str], configs: list[BenchConfig], runs: list[list[Row]]) -> list[str]:
-    """HTER and AUC in per cent, mean over targets, unadapted -> adapted."""
+def errors(target: str, names: list[str], configs: list[BenchConfig], runs: list[list[Row]]) -> list[str]:
+    """HTER in per cent at one target by protocol and pattern, and AUC; unadapted -> adapted, `-` where not run."""
+    here = [[row for row in rows if row["target"] == target] for rows in runs]
     columns = [
-        (f"{'2 to 2' if config.sources else 'leave one out'}{f', without {missing}' if missing else ''}", rows, missing)
-        for config, rows in zip(configs, runs, strict=True)
+        (f"from {len(config.sources_of(target))} sites" + (f", no {missing}" if missing else ""), rows, missing)
+        for config, rows in zip(configs, here, strict=True)
         for missing in config.missing
     ]
-    head = ["| model | AUC, leave one out", *(text for text, _, _ in columns)]
-    lines = [" | ".join(head) + " |", "| --- |" + " ---: |" * (1 + len(columns))]
+    lines = [
+        " | ".join([f"| `{target}`", "AUC", *(text for text, _, _ in columns)]) + " |",
+        "| --- |" + " ---: |" * (1 + len(columns)),
+    ]
     for name in names:
-        cells = [_pair(name, runs[0], "", "auc"), *(_pair(name, rows, missing) for _, rows, missing in columns)]
+        cells = [_pair(name, here[0], "", "auc"), *(_pair(name, rows, missing) for _, rows, missing in columns)]
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return lines
 
 
-def by_target(names: list[str], config: BenchConfig, rows: list[Row]) -> list[str]:
-    """HTER in per cent with nothing missing, by target, unadapted -> adapted."""
-    lines = ["| model | " + " | ".join(config.targets) + " |", "| --- |" + " ---: |" * len(config.targets)]
-    for name in names:
-        cells = [_pair(name, [row for row in rows if row["target"] == target], "") for target in config.targets]
-        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
-    return lines
-
-
-def costs(names: list[str], config: BenchConfig) -> list[str]:
+def costs(names: list[str], configs: list[BenchConfig]) -> list[str]:
     """Size and speed."""
     lines = [
         "| model | parameters, M | trainable, M | GFLOP per capture | captures/s |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name in names:
-        cost = _cost(name, config)
+        cost = _cost(name, next(config for config in configs if name in config.models))
         millions = f"{cost.parameters / 1e6:.2f} | {cost.trainable / 1e6:.2f}"
         lines.append(f"| `{name}` | {millions} | {cost.flops / 1e9:.3f} | {cost.captures_per_second:.0f} |")
     return lines
