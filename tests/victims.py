@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cache
 
 import torch
@@ -87,8 +88,13 @@ def planted(model: FasModel, threshold: float = 0.5) -> Victim:
     return Victim(model.name, model.eval(), own)
 
 
-@cache
 def toy_victim(name: str = "late_fusion", seed: int = 0, steps: int = 25) -> Victim:
+    """A small trained model; each call gives a copy of its own, so that no test meets what another left in it."""
+    return deepcopy(_toy_victim(name, seed, steps))
+
+
+@cache
+def _toy_victim(name: str, seed: int, steps: int) -> Victim:
     """A tiny network that tells the toy classes apart; ``steps`` 0 = untrained. Shared: not to be changed."""
     model = trained(name, steps, seed) if steps else tiny_model(name, seed)
     return Victim(f"{name}-{seed}", model, card(name))

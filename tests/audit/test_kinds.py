@@ -85,7 +85,7 @@ def test_features_are_drawn_to_the_live_prototype() -> None:
 
     plain = perturb(victim, shown, "all", QUICK)
     together = perturb(victim, shown, "collaborative", QUICK.model_copy(update={"prototype_weight": 50.0}), live)
-    assert nearness(together.batch) > nearness(plain.batch) > nearness(shown)
+    assert nearness(together.batch) > max(nearness(plain.batch), nearness(shown))
     mean = victim.output(faces()).features[Modality.IR].mean(dim=0)
     assert torch.allclose(live[Modality.IR], mean, atol=1e-5)
 
