@@ -101,7 +101,7 @@ def test_the_result_says_what_was_done(searched: Path) -> None:
     assert result["command"].startswith("mfas audit search --model ")
     assert "--set ahead=2" in result["command"]
     assert "simulator" in result["environment"]
-    assert result["model"]["files"].keys() >= {"model.safetensors", "model.onnx"}
+    assert result["model"]["files"].keys() == {"model.safetensors", "model.onnx", "families.safetensors"}
     assert [row["species"] for row in result["rows"]] == ["print_flat", "replay_oled"]
     assert len(result["findings"]) == 2
     for row in result["rows"]:

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 from safetensors.torch import load, save
 
 from mfas.errors import MissingExtraError
-from mfas.service.in_force import read_source
+from mfas.service.in_force import _with, read_source
 from mfas.service.shadow import Shadow
 from mfas.service.states import SOURCE
 from mfas.service.store.types import NewState
@@ -159,3 +159,14 @@ def test_what_is_past_its_retention_goes_by_itself(tmp_path: Path) -> None:
         while later.store.decision(request) is not None and time.monotonic() < until:
             time.sleep(0.02)
         assert later.store.decision(request) is None
+
+
+def test_a_state_in_force_shares_what_it_did_not_move() -> None:
+    source = read_source(default_directory()).model
+    before = {name: value.clone() for name, value in source.state_dict().items()}
+    moved = next(iter(before))
+    served_by = _with(source, {moved: before[moved] + 1}).state_dict()
+    own = source.state_dict()
+    assert {n for n in own if served_by[n].data_ptr() != own[n].data_ptr()} == {moved}
+    assert (served_by[moved] == before[moved] + 1).all()
+    assert all((own[n] == before[n]).all() for n in own)
