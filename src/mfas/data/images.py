@@ -137,10 +137,12 @@ def check_distance(raw: NDArray[Any], scale_m: float, name: str) -> None:
         raise ImageError(f"{name}: expected depth_scale_m above zero, got {scale_m:g}")
     step = max(1, min(raw.shape) // 64)
     sample = raw[::step, ::step]
-    sample = np.sort(sample[sample > 0])
+    sample = sample[sample > 0]
     if sample.size == 0:
         return
-    near, middle, far = (float(sample[int(q * (sample.size - 1))]) * scale_m for q in (0.05, 0.5, 0.95))
+    at = [int(q * (sample.size - 1)) for q in (0.05, 0.5, 0.95)]
+    sorted_there = np.partition(sample, at)
+    near, middle, far = (float(sorted_there[place]) * scale_m for place in at)
     if near > FARTHEST_M or far < NEAREST_M:
         raise ImageError(
             f"{name}: expected a face between {NEAREST_M:g} and {FARTHEST_M:g} m, got a median depth "

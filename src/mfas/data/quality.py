@@ -49,10 +49,11 @@ def quality_flags(planes: Mapping[Modality, Floats], spec: Preprocess) -> dict[M
 
 
 def _rgb(plane: Floats, spec: Preprocess) -> list[Flag]:
-    std, mean = (np.array(x, np.float32)[:, None, None] for x in (spec.rgb_std, spec.rgb_mean))
-    level = (plane * std + mean).mean(axis=0)
-    found = [(Flag.DARK, level.mean() < DARK), (Flag.BRIGHT, level.mean() > BRIGHT)]
-    return [flag for flag, there in [*found, (Flag.LOW_CONTRAST, level.std() < FLAT)] if there]
+    std, mean = (np.array(x, np.float32) / len(plane) for x in (spec.rgb_std, spec.rgb_mean))
+    level = std @ plane.reshape(len(plane), -1) + mean.sum()  # mean of the three colours of each pixel, 0 to 1
+    average = level.mean()
+    found = [(Flag.DARK, average < DARK), (Flag.BRIGHT, average > BRIGHT), (Flag.LOW_CONTRAST, level.std() < FLAT)]
+    return [flag for flag, there in found if there]
 
 
 def _depth(plane: Floats, spec: Preprocess) -> list[Flag]:
@@ -62,7 +63,8 @@ def _depth(plane: Floats, spec: Preprocess) -> list[Flag]:
 
 def _ir(plane: Floats, spec: Preprocess) -> list[Flag]:
     over = _middle(plane[0]) * np.float32(spec.ir_std) + np.float32(spec.ir_mean)
-    dark = np.percentile(over, spec.ir_percentile) < 0.9  # 1 by construction unless the floor of the scaling was met
+    # the percentile is 1 by construction unless the floor of the scaling was met
+    dark = (over < 0.9).mean() > spec.ir_percentile / 100
     glare = (over >= spec.ir_clip * 0.999).mean() > GLARE
     return [flag for flag, there in ((Flag.DARK, dark), (Flag.GLARE, glare)) if there]
 

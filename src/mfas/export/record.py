@@ -181,7 +181,10 @@ def for_caller(record: DecisionRecord, *, scores: bool) -> DecisionRecord:
         if not scores:
             risk, reason = None, "scores are withheld"
     mixed = {m: x.model_copy(update={"share": None}) for m, x in use.enhanced.items()}
-    return _told(evidence, use.model_copy(update={"enhanced": mixed}), risk, reason, record.policy)
+    use = use.model_copy(update={"enhanced": mixed})
+    if scores:  # the sentence says nothing of residuals and shares: it stands as it is
+        return record.model_copy(update={"evidence": evidence, "modality": use})
+    return _told(evidence, use, risk, reason, record.policy)
 
 
 def as_json(record: DecisionRecord) -> dict[str, Any]:

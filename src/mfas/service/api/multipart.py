@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from email.message import Message
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from mfas.service.api.errors import ApiError
@@ -90,15 +89,11 @@ def too_large(what: str, most: int) -> ApiError:
 
 
 def _boundary(request: Request) -> bytes:
-    message = Message()
-    message["content-type"] = request.headers.get("content-type", "")
-    boundary = message.get_param("boundary")
-    if message.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
+    kind, told = parse_options_header(request.headers.get("content-type", ""))
+    boundary = told.get(b"boundary", b"")
+    if kind.lower() != b"multipart/form-data" or not 1 <= len(boundary) <= _BOUNDARY_BYTES:
         raise ApiError(415, message="expected multipart/form-data with a boundary")
-    raw = boundary.encode("latin-1", "replace")
-    if not 1 <= len(raw) <= _BOUNDARY_BYTES:
-        raise ApiError(415, message="expected multipart/form-data with a boundary")
-    return raw
+    return boundary
 
 
 class _Reader:
@@ -144,10 +139,8 @@ class _Reader:
 
     def _header_end(self) -> None:
         if self._field.lower() == b"content-disposition":
-            message = Message()
-            message["content-disposition"] = self._value.decode("latin-1").replace("\r", " ").replace("\n", " ")
-            name = message.get_param("name", header="content-disposition")
-            self._name = name if isinstance(name, str) else ""
+            told = parse_options_header(bytes(self._value))[1]
+            self._name = told.get(b"name", b"").decode("latin-1")
         self._field.clear()
         self._value.clear()
 

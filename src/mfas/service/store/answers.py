@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -103,7 +103,7 @@ def _use_nonces(connection: sa.Connection, given: Sequence[StoredDecision], now:
 
 
 def _row(decision: StoredDecision) -> dict[str, Any]:
-    row = asdict(decision)
+    row = {field.name: getattr(decision, field.name) for field in fields(decision)}  # asdict would copy the record
     row["modality_scores"] = canonical(dict(decision.modality_scores))
     row["substituted"] = ",".join(decision.substituted)
     # not canonical: the order of a record is part of it
