@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 
 def say(sentence: str) -> None:
@@ -42,6 +42,12 @@ def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def fail(sentence: str) -> NoReturn:
+    """Print one sentence on standard error and exit with code 2."""
+    sys.stderr.write(f"mfas: {sentence}\n")
+    raise SystemExit(2)
 
 
 def _silent(done: int, total: int) -> None:

@@ -1,17 +1,15 @@
-"""The command line: one verb, one plain function. Everything heavy is imported inside the verb that needs it."""
+"""The verbs of their own: `mfas train`, `mfas predict` and so on."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from mfas._console import progress_bar, say, show
 from mfas._extras import needs
-from mfas.errors import MfasError
-from mfas.service.verbs import keys_app, ledger_app, store_app
+from mfas.cli.options import AsJson, ConfigFile, Missing, ModelDir, Out, Overrides, Plugins, Seed, Workers, Yunet
 
 app = typer.Typer(
     name="mfas",
@@ -21,35 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(
-    help="Captures: import, simulate, check, crop, audit.", no_args_is_help=True, rich_markup_mode=None
-)
-audit_app = typer.Typer(
-    help="A model under attack: attack, search, steal, report.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(data_app, name="data")
-app.add_typer(audit_app, name="audit")
-app.add_typer(ledger_app, name="ledger")
-app.add_typer(keys_app, name="keys")
-app.add_typer(store_app, name="store")
-
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with the verb's configuration.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, dotted keys; may be repeated.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder or file to write.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
-ModelDir = Annotated[
-    Path | None,
-    typer.Option("--model", help="Model directory (predict, explain, score, adapt: default weights if none)."),
-]
-Missing = Annotated[str | None, typer.Option("--missing", help="Modalities to take away, such as depth,ir.")]
-Yunet = Annotated[
-    Path | None, typer.Option("--yunet", help="YuNet ONNX file for face detection (default: LBP cascade).")
-]
-Plugins = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="Python file that registers methods; may be repeated.")
-]
-Workers = Annotated[int | None, typer.Option("--workers", help="Parallel workers.")]
 
 
 @app.command()
@@ -62,170 +31,6 @@ def demo(
 
         resolved = DemoConfig.resolve(config, overrides or (), {"out": out, "seed": seed})
         show(run_demo(resolved, say), json)
-
-
-@data_app.command("simulate")
-def data_simulate(
-    site: Annotated[str | None, typer.Option("--site", help="Built-in site, random:NUMBER, or YAML file.")] = None,
-    count: Annotated[int | None, typer.Option("--count", help="Number of captures.")] = None,
-    seed: Seed = None,
-    out: Out = None,
-    head_model: Annotated[
-        Path | None,
-        typer.Option("--head-model", help="GLB scan, or the ICT face model (.npz or folder)."),
-    ] = None,
-    faults: Annotated[
-        Path | None, typer.Option("--faults", help="YAML file of sensor faults, laid over the site's.")
-    ] = None,
-    workers: Workers = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    json: AsJson = False,
-) -> None:
-    """Write captures of one simulated site: images, manifest.parquet, contact_sheet.png."""
-    with needs("mfas data simulate"):
-        from mfas.benchmark.data_runs import SimulateConfig, simulate_site
-
-        given = {"site": site, "count": count, "seed": seed, "out": out, "workers": workers, "head_model": head_model}
-        given["faults_file"] = faults
-        resolved = SimulateConfig.resolve(config, overrides or (), given)
-        with progress_bar("simulating", "captures") as advance:
-            show(simulate_site(resolved, advance), json)
-
-
-@data_app.command("import")
-def data_import(
-    name: Annotated[str, typer.Argument(help="Data set, such as casia_surf; a wrong one lists what there is.")],
-    root: Annotated[Path, typer.Argument(help="Folder (or CSV) of the data set as it was received.")],
-    out: Annotated[Path, typer.Option("--out", help="Manifest to write, .parquet or .csv.")],
-    unknown_species: Annotated[
-        str | None, typer.Option("--unknown-species", help="refuse (default) or keep: import them as 'unknown'.")
-    ] = None,
-    workers: Workers = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    json: AsJson = False,
-) -> None:
-    """Read a public data set in its native folders: writes a manifest, and a table of what was skipped and why."""
-    from mfas.data.importers.run import ImportConfig, import_set
-
-    given = {"name": name, "root": root, "out": out, "unknown_species": unknown_species, "workers": workers}
-    resolved = ImportConfig.resolve(config, overrides or (), given)
-    with progress_bar("importing", "entries") as advance:
-        show(import_set(resolved, advance), json)
-
-
-@data_app.command("check")
-def data_check(
-    manifest: Annotated[Path, typer.Argument(help="Manifest, Parquet or CSV.")],
-    decode: Annotated[bool, typer.Option(help="Read every image whole, not its header only.")] = True,
-    json: AsJson = False,
-) -> None:
-    """Check a manifest: identities, splits, files, sizes, counts. Exit code 2 when something is wrong."""
-    from mfas.data.check import check_manifest
-
-    report = check_manifest(manifest, decode=decode, workers=2)
-    show(report.to_dict(), json)
-    if not report.ok:
-        fail(f"{manifest}: {len(report.faults)} fault(s), the first: {report.faults[0]}")
-
-
-@data_app.command("crop")
-def data_crop(
-    manifest: Annotated[Path, typer.Argument(help="Manifest, Parquet or CSV.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for crops and the new manifest.")],
-    scale: Annotated[float | None, typer.Option(help="Side of the square over the box's longer one (1.3).")] = None,
-    size: Annotated[int | None, typer.Option(help="Resize to this many pixels (default: as they are).")] = None,
-    yunet: Yunet = None,
-    workers: Workers = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    json: AsJson = False,
-) -> None:
-    """Write face crops of a whole manifest once, and a manifest of the crops."""
-    from mfas.benchmark.data_runs import CropConfig, crop
-
-    given = {"manifest": manifest, "out": out, "scale": scale, "size": size, "yunet": yunet, "workers": workers}
-    resolved = CropConfig.resolve(config, overrides or (), given)
-    with progress_bar("cropping", "captures") as advance:
-        show(crop(resolved, advance), json)
-
-
-@data_app.command("audit")
-def data_audit(
-    manifest: Annotated[Path, typer.Argument(help="Manifest, Parquet or CSV.")],
-    out: Out = None,
-    workers: Workers = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    json: AsJson = False,
-) -> None:
-    """Shortcuts that tell the classes apart, and what the sensors measure; writes NAME.audit beside the manifest."""
-    from mfas.benchmark.audit_run import AuditConfig, audit
-    from mfas.benchmark.audit_text import brief
-
-    resolved = AuditConfig.resolve(config, overrides or (), {"manifest": manifest, "out": out, "workers": workers})
-    with progress_bar("measuring", "captures") as advance:
-        result = audit(resolved, advance)
-    show(result if json else brief(result), json)
-
-
-Victims = Annotated[
-    list[Path] | None, typer.Option("--model", help="Model directory; may be repeated (default weights if none).")
-]
-Deltas = Annotated[
-    list[Path] | None, typer.Option("--delta", help="Folder of a state adapted from such a model; may be repeated.")
-]
-
-
-@audit_app.command("attack")
-def audit_attack(
-    model: Victims = None,
-    delta: Deltas = None,
-    manifest: Annotated[Path | None, typer.Option("--manifest", help="Labelled captures.")] = None,
-    out: Out = None,
-    captures: Annotated[int | None, typer.Option("--captures", help="Attack captures to perturb (200).")] = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    json: AsJson = False,
-) -> None:
-    """Perturb attacks so that models take them for living faces; also in the stream of a model that learns."""
-    with needs("mfas audit attack"):
-        from mfas.benchmark.attack_config import AttackConfig
-        from mfas.benchmark.attack_run import attack
-        from mfas.benchmark.attack_text import brief_attack
-
-        given: dict[str, Any] = {"model": model or None, "delta": delta or None, "manifest": manifest, "out": out}
-        given |= {"captures": captures, "seed": seed}
-        resolved = AttackConfig.resolve(config, overrides or (), given)
-        with progress_bar("attacking", "attacks") as advance:
-            result = attack(resolved, advance)
-        show(result if json else brief_attack(result), json)
-
-
-@audit_app.command("steal")
-def audit_steal(
-    model: Victims = None,
-    delta: Deltas = None,
-    manifest: Annotated[Path | None, typer.Option("--manifest", help="Labelled captures.")] = None,
-    out: Out = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    json: AsJson = False,
-) -> None:
-    """Train clones of a model on its answers to queries, and measure what slows a thief down."""
-    with needs("mfas audit steal"):
-        from mfas.benchmark.attack_text import brief_steal
-        from mfas.benchmark.steal_config import StealConfig
-        from mfas.benchmark.steal_run import rob
-
-        given = {"model": model or None, "delta": delta or None, "manifest": manifest, "out": out, "seed": seed}
-        resolved = StealConfig.resolve(config, overrides or (), given)
-        with progress_bar("stealing", "clones") as advance:
-            result = rob(resolved, advance)
-        show(result if json else brief_steal(result), json)
 
 
 @app.command()
@@ -540,89 +345,3 @@ def client(
         given = {"url": url, "site": site, "key": key, "manifest": manifest, "out": out}
         with progress_bar("scoring", "captures") as advance:
             show(run(ClientConfig.resolve(config, overrides or (), given), advance), json)
-
-
-@audit_app.command("search")
-def audit_search(
-    model: ModelDir = None,
-    delta: Annotated[Path | None, typer.Option("--delta", help="Folder of a state adapted from --model.")] = None,
-    site: Annotated[str | None, typer.Option("--site", help="Built-in site, random:NUMBER, or YAML file.")] = None,
-    species: Annotated[
-        str | None, typer.Option("--species", help="Attacks to search, such as print_flat,mask_rigid (the site's).")
-    ] = None,
-    missing: Missing = None,
-    budget: Annotated[int | None, typer.Option("--budget", help="Full renders for each species (200).")] = None,
-    out: Out = None,
-    seed: Seed = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    json: AsJson = False,
-) -> None:
-    """Look for plausible simulated attacks that the model accepts; writes pictures, parameters and a manifest."""
-    with needs("mfas audit search"):
-        from mfas.benchmark.search_config import SearchConfig
-        from mfas.benchmark.search_rows import brief
-        from mfas.benchmark.search_run import audit_search as run
-
-        given: dict[str, Any] = {"model": model, "delta": delta, "site": site, "species": species}
-        given |= {"missing": missing, "budget": budget, "out": out, "seed": seed}
-        resolved = SearchConfig.resolve(config, overrides or (), given)
-        with progress_bar("searching", "species") as advance:
-            result = run(resolved, advance)
-        show(result if json else brief(result), json)
-
-
-@audit_app.command("report")
-def audit_report(
-    model: ModelDir = None,
-    part: Annotated[
-        list[Path] | None,
-        typer.Option("--part", help="evaluation.json, search.json, attack.json ...; may be repeated."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Page to write, .html.")] = None,
-    write_card: Annotated[
-        bool, typer.Option("--write-card", help="Put the weaknesses found into the model's card.")
-    ] = False,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    json: AsJson = False,
-) -> None:
-    """Gather what was measured of a model on one page to be signed, and say what was not measured."""
-    from mfas.benchmark.assurance_run import AssuranceConfig, brief, report_assurance
-
-    given = {"model": model, "part": part or None, "out": out, "write_card": write_card or None}
-    result = report_assurance(AssuranceConfig.resolve(config, overrides or (), given))
-    show(result if json else brief(result), json)
-
-
-_UsageError: Any = typer.BadParameter.__mro__[1]
-"""A wrong option or argument; typer does not name this class in the same place in every version."""
-
-
-def _refuse(error: Any) -> NoReturn:
-    sentence = error.format_message().strip().rstrip(".")
-    if "\n" in sentence:  # the help text, for a command line that names nothing
-        error.show()
-        raise SystemExit(2)
-    path = error.ctx.command_path if error.ctx else "mfas"
-    fail(f"{sentence[:1].lower()}{sentence[1:]}; see {path} --help")
-
-
-def fail(sentence: str) -> NoReturn:
-    """Print one sentence on standard error and exit with code 2."""
-    sys.stderr.write(f"mfas: {sentence}\n")
-    raise SystemExit(2)
-
-
-def main() -> None:
-    """Entry point: errors a user can meet become one sentence and exit code 2."""
-    try:
-        code = app(prog_name="mfas", standalone_mode=False)
-    except MfasError as error:
-        fail(str(error))
-    except _UsageError as error:
-        _refuse(error)
-    except KeyboardInterrupt:
-        sys.stderr.write("mfas: interrupted\n")
-        raise SystemExit(130) from None
-    raise SystemExit(code if isinstance(code, int) else 0)
