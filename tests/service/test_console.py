@@ -117,7 +117,7 @@ def test_the_site_page_tells_all_of_it(there: Served) -> None:
     for told in ("A candidate waits for you", "0.040", "APCER replay lcd", "loss weight", "no evidence", request[:12]):
         assert told in text, told
     assert re.search(r"<time datetime=\"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\">", text)
-    assert "2 captures, 1 accepted, 1 skipped" in text
+    assert "2 captures, 1 taken, 1 skipped" in text
     glance = there.http.get("/console").text
     assert "A candidate waits" in glance
     assert re.search(r"<b>100.0 %</b> (accepted|attack)", glance)
@@ -384,12 +384,27 @@ def test_the_ledger_is_verified_and_a_change_is_found(there: Served) -> None:
     head = ":".join(map(str, there.store.ledger_head()))
     assert head in there.http.get("/console/ledger").text
     assert "It is whole" in post(there, "/console/ledger", form, anchor=head).text
-    assert "expected an anchor" in post(there, "/console/ledger", form, anchor="1:x").text
+    mistyped = post(there, "/console/ledger", form, anchor="1:x").text
+    assert "Nothing was verified: expected an anchor" in mistyped
+    assert "does not verify" not in mistyped  # nobody has touched the ledger
     with there.store.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE decisions SET score = 0.999")
     text = post(there, "/console/ledger", form).text
     assert "does not verify" in text
     assert "its decision was changed" in text
+
+
+def test_a_decision_is_found_by_how_its_id_begins(there: Served) -> None:
+    sign_in(there)
+    for identity in ("0123456789abcdef" * 2, "0123456789ab0000" * 2, "fedcba9876543210" * 2 + ".0"):
+        there.store.record_decision(decision(SITE, request_id=identity))
+    find = f"{HERE}/decisions?request_id="
+    assert there.http.get(f"{find}0123456789abc", follow_redirects=False).headers["location"].endswith("abcdef")
+    assert there.http.get(f"{find}fedcba987654", follow_redirects=False).headers["location"].endswith("3210.0")
+    several = there.http.get(f"{find}0123456789ab")
+    assert (several.status_code, "several begin with" in several.text) == (422, True)
+    assert there.http.get(f"{find}aaaaaaaaaaaa").status_code == 404
+    assert "fedcba987654.0" in there.http.get(HERE).text
 
 
 def test_errors_are_pages(there: Served) -> None:

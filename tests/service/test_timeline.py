@@ -13,7 +13,7 @@ from mfas.card import Preprocess
 from mfas.core import Modality
 from mfas.data.preprocess import Capture, preprocess
 from mfas.service.console.crops import pictures
-from mfas.service.console.timeline import LEFT, RIGHT, chart
+from mfas.service.console.timeline import LEFT, RIGHT, WIDEST, chart
 from stored import step
 
 
@@ -37,7 +37,7 @@ def test_captures_stand_in_order_and_say_what_they_taught() -> None:
     assert skipped.says == "skipped: no evidence"
     heights = [float(point.split(",")[1]) for point in drawn.drift.split()]
     assert heights == [drawn.drift_floor, drawn.drift_top, (drawn.drift_floor + drawn.drift_top) / 2]
-    assert drawn.counts == "3 captures, 2 accepted, 1 skipped"
+    assert drawn.counts == "3 captures, 2 taken, 1 skipped"
 
 
 def test_a_drift_that_is_no_number_and_a_weight_beyond_one_stay_inside() -> None:
@@ -54,9 +54,9 @@ def test_events_stand_between_captures_and_never_on_each_other() -> None:
     assert drawn is not None
     assert [mark.letter for mark in drawn.marks] == ["C", "P", "!"]
     made, promoted, alarm = drawn.marks
-    assert made.x == promoted.x == pytest.approx(LEFT + 2 / 3 * (RIGHT - LEFT))
+    assert made.x == promoted.x == pytest.approx(LEFT + 2 * WIDEST)
     assert abs(made.y - promoted.y) >= 16
-    assert (alarm.x, alarm.y) == (pytest.approx(RIGHT), made.y)
+    assert (alarm.x, alarm.y) == (pytest.approx(LEFT + 3 * WIDEST), made.y)
     assert drawn.top > promoted.y + 8
 
 

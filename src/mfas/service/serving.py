@@ -22,10 +22,10 @@ from mfas.service.keys import Scope
 from mfas.service.running import Service
 from mfas.service.settings import ServeConfig
 from mfas.service.signing import load_secret
+from mfas.service.states import FIRST_SITE
 from mfas.service.store import Store
 
 log = logging.getLogger("mfas.service")
-FIRST_SITE = "default"
 _HEADER_BYTES = 16_384
 _KEEP_ALIVE_SECONDS = 5
 _HEADER_SECONDS = 10

@@ -18,6 +18,8 @@ from enum import StrEnum
 from mfas.errors import InputError
 from mfas.service.verdicts import Bounds
 
+FIRST_SITE = "default"
+"""The site that a new database begins with."""
 SOURCE = "source"
 """The state in force of a site that serves the source model, and the parent of its first candidates."""
 

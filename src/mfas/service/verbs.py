@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mfas._console import show
+from mfas._console import say, show
 from mfas._extras import needs
 
 if TYPE_CHECKING:
@@ -53,8 +53,13 @@ def keys_add(
     """Make a key and show it, this once."""
     with needs("mfas keys add"):
         from mfas.service.keys import parse_scopes
+        from mfas.service.states import FIRST_SITE
 
-        key, presented = _opened(database, migrate=True).add_key(name, parse_scopes(scope), site, by)
+        store = _opened(database, migrate=True)
+        if not store.sites():
+            store.add_site(FIRST_SITE)
+            say(f"{store.database.shown} is new; it has one site, '{FIRST_SITE}'")
+        key, presented = store.add_key(name, parse_scopes(scope), site, by)
         show({"id": key.id, "name": key.name, "scopes": sorted(key.scopes), "site": key.site, "key": presented}, json)
 
 

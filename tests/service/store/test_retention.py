@@ -200,4 +200,8 @@ def test_the_verbs(sqlite: Store, tmp_path: Path) -> None:
     assert key["key"] not in listed.out
     mfas("keys", "revoke", "--database", url, key["id"], "--json").json()
     assert sqlite.find_key(key["key"]) is None
+    new = f"sqlite:///{tmp_path}/new.db"  # keys come first where others are to be let in
+    first = mfas("keys", "add", "--database", new, "--name", "door", "--scope", "score", "--site", "default", "--json")
+    assert first.json()["site"] == "default"
+    assert "new.db is new" in first.err
     assert "scopes out of" in refusal("keys", "add", "--database", url, "--name", "x", "--scope", "all")

@@ -35,7 +35,7 @@ def one_capture(parts: dict[str, bytearray]) -> Given:
     fields: dict[str, Any] = {name: _text(name, value) for name, value in parts.items()}
     if "depth_scale_m" in fields:
         fields["depth_scale_m"] = _number("depth_scale_m", fields["depth_scale_m"])
-    return _given(fields, images, "0")
+    return _given(fields, images, "0", of="")
 
 
 def many_captures(parts: dict[str, bytearray], most: int) -> list[Given]:
@@ -47,7 +47,10 @@ def many_captures(parts: dict[str, bytearray], most: int) -> list[Given]:
         if found is None or int(found[1]) >= len(listed):
             raise ApiError(422, message="expected parts named 0.rgb, 0.depth, 0.ir and so on, one number per capture")
         images[int(found[1])][Modality(found[2])] = bytes(parts.pop(name))
-    return [_given(fields, own, str(k)) for k, (fields, own) in enumerate(zip(listed, images, strict=True))]
+    return [
+        _given(fields, own, str(k), of=f"capture {k}: ")
+        for k, (fields, own) in enumerate(zip(listed, images, strict=True))
+    ]
 
 
 def _listed(text: bytearray | None, most: int) -> list[Mapping[str, Any]]:
@@ -64,16 +67,19 @@ def _listed(text: bytearray | None, most: int) -> list[Mapping[str, Any]]:
     return content
 
 
-def _given(fields: Mapping[str, Any], images: Mapping[Modality, bytes], name: str) -> Given:
+def _given(fields: Mapping[str, Any], images: Mapping[Modality, bytes], name: str, *, of: str) -> Given:
+    """``of`` begins sentences about one of several."""
     if not images:
-        raise ApiError(422, "no_image", f"capture {name}: expected at least one of rgb, depth, ir, got none")
+        raise ApiError(422, "no_image", f"{of}expected at least one of rgb, depth, ir, got none")
     try:
         told = CaptureFields.model_validate(fields)
     except ValidationError as reason:
         fault = reason.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])[:80]
         message = fault["msg"].removeprefix("Value error, ")
-        raise ApiError(422, message=f"capture {name}: {where}: {message}") from None
+        if fault["type"] == "string_pattern_mismatch":  # the pattern itself says nothing to people
+            message = "expected x,y,w,h, 'full' or nothing" if where == "box" else "expected printable ASCII"
+        raise ApiError(422, message=f"{of}{where}: {message}") from None
     return Given(images, name=name, **told.model_dump())
 
 

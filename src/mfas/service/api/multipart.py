@@ -154,7 +154,9 @@ class _Reader:
     def _data(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[self._name]
         if len(part) + end - start > self._room:
-            raise too_large("part", self._room)
+            images = self._room == self._limits.image_bytes
+            what = "image" if images else f"part that is none of {', '.join(sorted(self._images))}"
+            raise too_large(what, self._room)
         part += data[start:end]
 
     def _end(self) -> None:

@@ -20,7 +20,8 @@ from mfas.service.limits import BusyError
 from mfas.service.running import Service
 from mfas.service.store import Site, StoreError
 
-REQUEST = re.compile(r"[0-9a-f]{32}(\.\d{1,3})?")
+REQUEST = re.compile(r"[0-9a-f]{8,32}(\.\d{1,3})?")
+"""An id, or how it begins: pages show the first twelve digits."""
 DONE = {
     "approve": "The candidate is in force.",
     "reject": "The candidate was dropped.",
@@ -59,13 +60,17 @@ async def one_site(visitor: OperateVisitor, site: KnownSite, service: Running, d
 
 @routes.get("/sites/{site}/decisions")
 async def find_decision(
-    _: OperateVisitor, site: KnownSite, request_id: Annotated[str, Query(max_length=100)] = ""
+    _: OperateVisitor, site: KnownSite, service: Running, request_id: Annotated[str, Query(max_length=100)] = ""
 ) -> Response:
-    """From the field for a request id to the decision's page."""
+    """From the field for a request id, or for how it begins, to the decision's page."""
     wanted = request_id.strip().lower()
     if not REQUEST.fullmatch(wanted):
-        raise ApiError(422, message="expected a request id of 32 hex digits, as every answer has one")
-    return RedirectResponse(f"/console/sites/{site.name}/decisions/{wanted}", 303, HEADERS)
+        raise ApiError(422, message="expected a request id, or its first 8 to 32 hex digits, as every answer has one")
+    found = await service.in_thread(lambda: service.store.request_ids(site.name, wanted, limit=2))
+    if wanted not in found and len(found) > 1:
+        raise ApiError(422, message=f"expected more of the request id: several begin with {wanted}")
+    chosen = wanted if wanted in found or not found else found[0]
+    return RedirectResponse(f"/console/sites/{site.name}/decisions/{chosen}", 303, HEADERS)
 
 
 @routes.get("/sites/{site}/decisions/{request_id}")
@@ -84,7 +89,7 @@ async def ledger(visitor: AdminVisitor, service: Running) -> Response:
     """The ledger's head, and the button to verify all of it."""
     _for_all_sites(visitor)
     seq, own = await service.in_thread(service.store.ledger_head)
-    return page("ledger.html", visitor=visitor, head=f"{seq}:{own}", anchor="", found=None, fault="")
+    return page("ledger.html", visitor=visitor, head=f"{seq}:{own}", anchor="", found=None, fault="", mistyped="")
 
 
 @routes.post("/ledger")
@@ -94,16 +99,23 @@ async def verify_ledger(request: Request, visitor: AdminVisitor, service: Runnin
     fields = await read_form(request, service.config.limits)
     visitor.check(fields.get(TOKEN, ""))
     anchor = fields.get("anchor", "").strip()
-    found, fault = await service.in_thread(lambda: _verified(service, anchor))
+    found, fault, mistyped = None, "", ""
+    try:
+        kept = parse_anchor(anchor) if anchor else None
+    except LedgerError as reason:
+        mistyped = str(reason)
+    else:
+        found, fault = await service.in_thread(lambda: _verified(service, kept))
     seq, own = await service.in_thread(service.store.ledger_head)
-    return page("ledger.html", visitor=visitor, head=f"{seq}:{own}", anchor=anchor, found=found, fault=fault)
+    verified = {"found": found, "fault": fault, "mistyped": mistyped}
+    return page("ledger.html", 200, visitor=visitor, head=f"{seq}:{own}", anchor=anchor, **verified)
 
 
-def _verified(service: Service, anchor: str) -> tuple[Verified | None, str]:
+def _verified(service: Service, anchor: tuple[int, str] | None) -> tuple[Verified | None, str]:
     if not _verifying.acquire(blocking=False):
         raise BusyError("the ledger is being verified already", 5)
     try:
-        return verify(service.store.database, parse_anchor(anchor) if anchor else None), ""
+        return verify(service.store.database, anchor), ""
     except (LedgerError, StoreError) as reason:
         return None, str(reason)
     finally:

@@ -47,6 +47,16 @@ def utc(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def short(identity: object) -> str:
+    """The first `SHORT` digits, with the number of a capture of a batch.
+
+    >>> short("0123456789abcdef.7")
+    '0123456789ab.7'
+    """
+    digits, dot, number = str(identity).partition(".")
+    return f"{digits[:SHORT]}{dot}{number}"
+
+
 @cache
 def _environment() -> Environment:
     folder = resources.files("mfas.service.console") / "templates"
@@ -55,7 +65,7 @@ def _environment() -> Environment:
         loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["utc"] = utc
-    environment.filters["short"] = lambda text: str(text)[:SHORT]
+    environment.filters["short"] = short
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
     environment.globals["static"] = static_path
     return environment

@@ -14,6 +14,8 @@ WIDTH = 760.0
 LEFT, RIGHT = 96.0, 748.0
 _MARK = 18.0
 """Height of a row of marks."""
+WIDEST = 26.0
+"""Of a capture, so that the first few do not fill the drawing."""
 _WEIGHTS, _STRIP, _DRIFT, _GAP = 64.0, 34.0, 64.0, 16.0
 _LETTERS = {
     "proposed": "C",
@@ -74,7 +76,7 @@ def chart(steps: Sequence[tuple[int, Step]], events: Sequence[tuple[int, str]]) 
     if not steps:
         return None
     numbers = [seq for seq, _ in steps]
-    width = (RIGHT - LEFT) / len(steps)
+    width = min((RIGHT - LEFT) / len(steps), WIDEST)
     marks, rows = _marks(events, numbers, width)
     top = _MARK * rows + 4
     floor = top + _WEIGHTS
@@ -90,7 +92,8 @@ def chart(steps: Sequence[tuple[int, Step]], events: Sequence[tuple[int, str]]) 
         if isfinite(step.drift):
             points.append(f"{x + width / 2:.1f},{drift_floor - _DRIFT * step.drift / (largest or 1.0):.1f}")
     accepted = sum(step.accepted for _, step in steps)
-    counts = f"{len(steps)} captures, {accepted} accepted, {len(steps) - accepted} skipped"
+    captures = "1 capture" if len(steps) == 1 else f"{len(steps)} captures"
+    counts = f"{captures}, {accepted} taken, {len(steps) - accepted} skipped"
     height, line = drift_floor + 22, " ".join(points)
     levels = (height, top, floor, middle, drift_top, drift_floor)
     return Chart(*levels, largest, tuple(bars), tuple(marks), line, counts)
@@ -106,9 +109,9 @@ def _bars(step: Step, x: float, width: float, floor: float, middle: float) -> li
     if not step.accepted:
         found.append(Bar(x, middle - 2, inner, 4, "skipped", f"skipped: {step.reason or 'not chosen'}"))
     elif step.pseudo_label == Label.ATTACK.value:
-        found.append(Bar(x, middle, inner, half, "attack", "accepted as attack"))
+        found.append(Bar(x, middle, inner, half, "attack", "taken as attack"))
     else:
-        found.append(Bar(x, middle - half, inner, half, "bona_fide", "accepted as bona fide"))
+        found.append(Bar(x, middle - half, inner, half, "bona_fide", "taken as bona fide"))
     return found
 
 

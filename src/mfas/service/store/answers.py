@@ -77,6 +77,13 @@ class Answers(Part):
             row = connection.execute(found).mappings().first()
         return None if row is None else _decision(row)
 
+    def request_ids(self, site: str, beginning: str, limit: int) -> tuple[str, ...]:
+        """Ids of a site's decisions that begin so, in order; ``beginning`` of hex digits and dots."""
+        own = sa.and_(decisions.c.site == site, decisions.c.request_id.startswith(beginning, autoescape=True))
+        found = sa.select(decisions.c.request_id).where(own).order_by(decisions.c.request_id).limit(limit)
+        with self.database.read() as connection:
+            return tuple(connection.execute(found).scalars())
+
     def decisions(
         self, site: str, *, limit: int = 100, before: int | None = None, subject: str | None = None
     ) -> tuple[tuple[int, StoredDecision], ...]:
