@@ -27,7 +27,11 @@ from mfas.service.store import Store
 
 log = logging.getLogger("mfas.service")
 _HEADER_BYTES = 16_384
-_KEEP_ALIVE_SECONDS = 5
+_KEEP_ALIVE_SECONDS = 20
+"""Longer than clients keep an idle connection (httpx: 5 s), so that they are the first to close it.
+
+With equal times a request now and then went out on a connection that was being closed, and got no answer.
+"""
 _HEADER_SECONDS = 10
 _BACKLOG = 256
 
