@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from longer import MORE
 from mfas.core import Modality
 from mfas.errors import ImageError
 from mfas.service.decoding import decode
@@ -167,7 +168,7 @@ def anything(data: bytes) -> None:
         assert image.size <= 3 * 25_000_000
 
 
-@settings(max_examples=60, deadline=1000)
+@settings(max_examples=60 * MORE, deadline=1000)
 @given(
     st.binary(max_size=300), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBPVP8 "])
 )
@@ -175,7 +176,7 @@ def test_random_bytes_are_refused(tail: bytes, magic: bytes) -> None:
     anything(magic + tail)
 
 
-@settings(max_examples=120, deadline=1000)
+@settings(max_examples=120 * MORE, deadline=1000)
 @given(st.data())
 def test_damaged_files_are_decoded_or_refused(data: st.DataObject) -> None:
     sample = bytearray(SAMPLES[data.draw(st.sampled_from(sorted(SAMPLES)))])

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from longer import MORE
 from served import Served, served
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
@@ -84,7 +85,11 @@ def test_answers_are_as_the_document_says(there: Served) -> None:
         operation = result.ok()
 
         @settings(
-            max_examples=5, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+            max_examples=5 * MORE,
+            deadline=None,
+            derandomize=MORE == 1,
+            database=None,
+            suppress_health_check=list(HealthCheck),
         )
         @given(case=operation.as_strategy())
         def try_it(case: Any) -> None:
