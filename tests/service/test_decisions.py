@@ -228,3 +228,20 @@ def test_without_keys_this_machine_may_score_and_nothing_else(tmp_path: Path) ->
         key, _ = running.store.add_key("first", [Scope.ADMIN])
         running.store.revoke_key(key.id)
         assert running.http.post(address, **ask).status_code == 401
+
+
+def test_an_image_under_a_wrong_name_is_told_the_right_ones(there: Served) -> None:
+    response = there.http.post(
+        f"/v1/sites/{SITE}/decisions", files={"image": b"x" * 2000}, headers=there.headers("score")
+    )
+    assert (response.status_code, response.json()["code"]) == (413, "too_large")
+    assert "part that is none of depth, ir, rgb: expected at most 1,024 bytes" in response.json()["message"]
+
+
+def test_a_box_that_is_none_is_told_in_words(there: Served) -> None:
+    files = {name: data for name, data in crop().items() if name == "rgb"}
+    response = there.http.post(
+        f"/v1/sites/{SITE}/decisions", files=files, data={"box": "1,2,3"}, headers=there.headers("score")
+    )
+    assert response.status_code == 422
+    assert response.json()["message"] == "box: expected x,y,w,h, 'full' or nothing"

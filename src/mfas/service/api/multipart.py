@@ -103,7 +103,7 @@ class _Reader:
         self.parts: dict[str, bytearray] = {}
         self.ended = False
         self._limits, self._images, self._most, self._text_bytes = limits, images, most, text_bytes
-        self._name, self._room = "", 0
+        self._name, self._what, self._room = "", "", 0
         self._headers, self._field, self._value = 0, bytearray(), bytearray()
         callbacks: Any = {
             "on_part_begin": self._part_begin,
@@ -148,15 +148,15 @@ class _Reader:
         if not self._name or self._name in self.parts:
             raise ApiError(422, "bad_multipart", "expected parts of different names, got one unnamed or named twice")
         self.parts[self._name] = bytearray()
-        kind = self._name.rpartition(".")[2]
-        self._room = self._limits.image_bytes if kind in self._images else self._text_bytes
+        if self._name.rpartition(".")[2] in self._images:
+            self._what, self._room = "image", self._limits.image_bytes
+        else:  # an image under a wrong name is the likeliest reason
+            self._what, self._room = f"part that is none of {', '.join(sorted(self._images))}", self._text_bytes
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[self._name]
         if len(part) + end - start > self._room:
-            images = self._room == self._limits.image_bytes
-            what = "image" if images else f"part that is none of {', '.join(sorted(self._images))}"
-            raise too_large(what, self._room)
+            raise too_large(self._what, self._room)
         part += data[start:end]
 
     def _end(self) -> None:
