@@ -30,7 +30,7 @@ _HEADER_BYTES = 16_384
 _KEEP_ALIVE_SECONDS = 20
 """Longer than clients keep an idle connection (httpx: 5 s), so that they are the first to close it.
 
-With equal times a request now and then went out on a connection that was being closed, and got no answer.
+With equal times a request may go out on a connection that is being closed, and get no answer.
 """
 _HEADER_SECONDS = 10
 _BACKLOG = 256
