@@ -16,30 +16,26 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
+from random_sites import CHOICES, errors, measured_on, prepared
 
-from mfas._files import make_folder, write_json
+from mfas._files import write_json
 from mfas.benchmark.family_heads import family_scores, measure_families, species_of
-from mfas.benchmark.sources import read_sources
 from mfas.benchmark.training_run import TrainConfig, chunks, train
 from mfas.card import Card
 from mfas.config import environment
-from mfas.core import FAMILIES, MISSING_PATTERNS, Family
+from mfas.core import FAMILIES, Family
 from mfas.data.augment import Augment
 from mfas.data.dataset import CachedTensors
-from mfas.data.manifest import Manifest, read_manifest, rebase, write_manifest
+from mfas.data.manifest import read_manifest
 from mfas.data.species import FAMILY_OF, family_targets
-from mfas.metrics import auc
 from mfas.models.contract import FasModel
 from mfas.models.families import FamilyHeads, load_families
 from mfas.models.store import load_model
-from mfas.simulation import SIMULATOR_VERSION, load_site, simulate
+from mfas.simulation import SIMULATOR_VERSION
 from mfas.training.families import collect_features, fit_heads
 from mfas.training.validation import score_patterns
 
-FIRST_VALIDATION_SEED = 100_000
-CHOICES = ("dev_a", "dev_b")
 WAYS = ("post_hoc", "naive", "random_head", "projection")
 
 
@@ -48,13 +44,7 @@ def main() -> None:
     given = _arguments()
     torch.set_num_threads(1)
     start = perf_counter()
-    learn = [f"random:{seed}" for seed in range(given.sites)]
-    held_out = [f"random:{FIRST_VALIDATION_SEED + seed}" for seed in range(given.validation_sites)]
-    for names, count, subjects in ((learn, given.count, 24), (held_out, given.count, 24), (CHOICES, given.check, 60)):
-        for name in names:
-            _simulated(name, given.out, count, subjects, given.workers)
-    source = given.out / "train.parquet"
-    _by_site(given.out, learn, held_out, source)
+    source = prepared(given.out, given.sites, given.validation_sites, given.count, given.check, given.workers)
     print(f"simulated after {perf_counter() - start:.0f} s", flush=True)
     runs, found = [], []
     for seed in given.seeds:
@@ -82,31 +72,6 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _folder(out: Path, name: str) -> Path:
-    return out / "sites" / name.replace(":", "_")
-
-
-def _simulated(name: str, out: Path, count: int, subjects: int, workers: int) -> None:
-    folder = _folder(out, name)
-    if (folder / "simulation.json").exists():  # the last file that is written
-        return
-    site = load_site(name).model_copy(update={"subjects": subjects})
-    frames = 1 if name.startswith("random:") else None
-    simulate(site, count=count, seed=0, out=folder, workers=workers, captures_per_presentation=frames)
-
-
-def _by_site(out: Path, learn: list[str], held_out: list[str], path: Path) -> None:
-    """One manifest in which all captures of a site learn, or all of them validate."""
-    make_folder(out)
-    tables = []
-    for split, names in (("train", learn), ("validation", held_out)):
-        joined = read_sources([_folder(out, name) / "manifest.parquet" for name in names], require_labels=True)
-        table = rebase(joined, out).table
-        column = pa.array([split] * len(joined), pa.string())
-        tables.append(table.set_column(table.column_names.index("split"), "split", column))
-    write_manifest(Manifest.from_table(pa.concat_tables(tables).combine_chunks(), out, require_labels=True), path)
-
-
 def _one(way: str, seed: int, source: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Train in one way, or read what was trained, and measure it."""
     folder = given.out / f"{way}-{seed}"
@@ -129,31 +94,10 @@ def _one(way: str, seed: int, source: Path, given: argparse.Namespace) -> dict[s
     heads = load_families(model, card, folder)
     assert heads is not None
     row: dict[str, Any] = {"way": way, "seed": seed, "seconds": json.loads((folder / "seconds.json").read_text())}
-    for name, manifest in _measured_on(source, given.out).items():
+    for name, manifest in measured_on(source, given.out).items():
         data = CachedTensors(manifest, card.preprocess, workers=2)
-        row[name] = _errors(model, card, data) | _families(model, heads, data)
+        row[name] = errors(model, card, data) | _families(model, heads, data)
     return row
-
-
-def _measured_on(source: Path, out: Path) -> dict[str, Manifest]:
-    dev = {name: read_manifest(_folder(out, name) / "manifest.parquet") for name in CHOICES}
-    return {"validation": read_manifest(source).filter(split="validation"), **dev}
-
-
-def _errors(model: FasModel, card: Card, data: CachedTensors) -> dict[str, float]:
-    """HTER and AUC over presentations, nothing missing and the mean over all patterns, in per cent."""
-    part = data.manifest.take(data.rows)
-    names, species = part.column("presentation_id").astype(str), part.column("species").astype(str)
-    hter, area = [], []
-    for missing, pattern in score_patterns(model, chunks(data)).items():
-        _, first, group = np.unique(names[pattern.rows], return_index=True, return_inverse=True)
-        score, live = np.bincount(group, pattern.score) / np.bincount(group), species[pattern.rows][first] == ""
-        accepted = score >= card.threshold(missing)
-        hter.append(50 * float((~accepted[live]).mean() + accepted[~live].mean()))
-        area.append(100 * auc(score[live], {"attack": score[~live]}))
-    whole = MISSING_PATTERNS.index("")
-    figures = {"hter": hter[whole], "auc": area[whole], "hter_mean": np.mean(hter), "auc_mean": np.mean(area)}
-    return {key: round(float(value), 2) for key, value in figures.items()}
 
 
 def _families(model: FasModel, heads: FamilyHeads, data: CachedTensors) -> dict[str, float]:
@@ -179,7 +123,7 @@ def _left_out(seed: int, source: Path, given: argparse.Namespace) -> list[dict[s
         species = ["" if n < 0 else _some_of(FAMILIES[n]) for n in number[kept, 0].tolist()]
         wanted = torch.from_numpy(family_targets(species, rest))
         heads = fit_heads(model, rest, features[kept], wanted, config.families, seed)
-        for name, manifest in _measured_on(source, given.out).items():
+        for name, manifest in measured_on(source, given.out).items():
             shown = CachedTensors(manifest, card.preprocess, workers=2)
             found.append(
                 {"seed": seed, "family": family.value, "on": name, **_unknown(model, card, heads, shown, family)}

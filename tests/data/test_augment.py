@@ -123,6 +123,22 @@ def test_what_ordinary_cameras_do_is_off_unless_told_and_then_does_something(nam
         assert torch.allclose(out.images[modality], given.images[modality], atol=2e-4)
 
 
+def test_a_patch_over_infrared_is_one_level_for_each_capture_and_leaves_the_rest_alone() -> None:
+    assert AugmentConfig().ir_occlusion == 0
+    given = batch(32)
+    out = Augment(SPEC, 0, AugmentConfig(**(STILL | {"ir_occlusion": 0.5})))(given)
+    changed = (out.images[Modality.IR] - given.images[Modality.IR]).abs() > 1e-3
+    levels = [len(x[at].mul(1e4).round().unique()) for x, at in zip(out.images[Modality.IR], changed, strict=True)]
+    assert set(levels) == {0, 1}
+    assert 8 <= levels.count(1) <= 24
+    low, high = -SPEC.ir_mean / SPEC.ir_std, (SPEC.ir_clip - SPEC.ir_mean) / SPEC.ir_std
+    assert low - 1e-5 <= float(out.images[Modality.IR].min())
+    assert float(out.images[Modality.IR].max()) <= high + 1e-5
+    assert not out.images[Modality.IR][~given.present[:, 2]].any()
+    for modality in (Modality.RGB, Modality.DEPTH):
+        assert torch.allclose(out.images[modality], given.images[modality], atol=2e-4)
+
+
 def ramp(count: int = 4) -> torch.Tensor:
     axis = torch.linspace(0.2, 0.8, 64)
     return (axis.view(1, 1, 1, -1) * 0.5 + axis.view(1, 1, -1, 1) * 0.5).repeat(count, 3, 1, 1)

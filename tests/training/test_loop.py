@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import pytest
 import torch
 
 from lessons import ToyEpochs
+from mfas.audit.hardening import NoiseConfig, TrainingNoise
 from mfas.errors import InputError, StateError
 from mfas.models.contract import FasModel, LossStep
 from mfas.training.checkpoint import Checkpoints
-from mfas.training.loop import EpochRecord, LoopConfig, fit
+from mfas.training.loop import Disturb, EpochRecord, LoopConfig, fit
 from mfas.training.validation import PatternScores, validation_loss
-from toys import batch, tiny_model
+from toys import SPEC, batch, tiny_model
 
 CONFIG = LoopConfig(epochs=4)
 
@@ -92,19 +94,22 @@ def stop_after(epoch: int, record: EpochRecord) -> None:
         raise Stopped
 
 
-def test_a_stopped_training_ends_in_the_same_bits(tmp_path: Path) -> None:
-    whole, history = fit(tiny_model(), ToyEpochs(), CONFIG, 5, validate)
+@pytest.mark.parametrize("disturb", [None, TrainingNoise(NoiseConfig(share=0.5), SPEC)], ids=["plain", "noise"])
+def test_a_stopped_training_ends_in_the_same_bits(tmp_path: Path, disturb: Disturb | None) -> None:
+    whole, history = fit(tiny_model(), ToyEpochs(), CONFIG, 5, validate, disturb=disturb)
+    assert same(whole, fit(tiny_model(), ToyEpochs(), CONFIG, 5, validate)[0]) == (disturb is None)
     checkpoints = Checkpoints(tmp_path, {"a": 1})
     checkpoints.open(resume=False)
+    first = partial(stop_after, 1)
     with pytest.raises(Stopped):
-        fit(tiny_model(), ToyEpochs(), CONFIG, 5, validate, lambda r: stop_after(1, r), checkpoints=checkpoints)
+        fit(tiny_model(), ToyEpochs(), CONFIG, 5, validate, first, checkpoints=checkpoints, disturb=disturb)
     with pytest.raises(InputError, match="--resume"):
         checkpoints.open(resume=False)
     with pytest.raises(InputError, match="another model, manifest or configuration"):
         Checkpoints(tmp_path, {"a": 2}).open(resume=True)
     checkpoints.open(resume=None)
     torch.manual_seed(77)  # whatever has been drawn in between
-    found, again = fit(tiny_model(seed=9), ToyEpochs(), CONFIG, 5, validate, checkpoints=checkpoints)
+    found, again = fit(tiny_model(seed=9), ToyEpochs(), CONFIG, 5, validate, checkpoints=checkpoints, disturb=disturb)
     assert again == history
     assert same(found, whole)
 

@@ -45,7 +45,7 @@ class Scale:
     high: Tensor
 
 
-def scale_of(modality: Modality, spec: Preprocess) -> Scale:
+def scale_of(modality: Modality, spec: Preprocess, device: torch.device | None = None) -> Scale:
     """The scale that `mfas.card.Preprocess` gives a sensor. The validity channel of depth may not move."""
     if modality is Modality.RGB:
         mean, std = torch.tensor(spec.rgb_mean), torch.tensor(spec.rgb_std)
@@ -55,7 +55,7 @@ def scale_of(modality: Modality, spec: Preprocess) -> Scale:
     else:
         low, high = -spec.ir_mean / spec.ir_std, (spec.ir_clip - spec.ir_mean) / spec.ir_std
         parts = (torch.tensor([high - low]), torch.tensor([low]), torch.tensor([high]))
-    full, low_, high_ = (part.view(1, -1, 1, 1) for part in parts)
+    full, low_, high_ = (part.view(1, -1, 1, 1).to(device) for part in parts)
     return Scale(full, low_, high_)
 
 
@@ -82,7 +82,7 @@ class Ball:
         self._low: Images = {}
         self._high: Images = {}
         for modality, clean in self.clean.items():
-            scale = scale_of(modality, spec)
+            scale = scale_of(modality, spec, clean.device)
             self.width[modality] = scale.full * (budgets.of(modality) * shares[modality])
             room = self.width[modality] * movable(batch, modality)
             self._low[modality] = torch.minimum(clean, (clean - room).maximum(scale.low))
@@ -96,6 +96,6 @@ class Ball:
         """Images drawn uniformly from what is allowed."""
         out = {}
         for modality, low in self._low.items():
-            drawn = torch.rand(low.shape, generator=generator)
+            drawn = torch.rand(low.shape, generator=generator).to(low)
             out[modality] = low + drawn * (self._high[modality] - low)
         return out

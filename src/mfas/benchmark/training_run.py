@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mfas._files import make_folder, sha256
 from mfas.adaptation.gate import GateSettings
+from mfas.audit.hardening import NoiseConfig, TrainingNoise
 from mfas.benchmark.family_heads import beside_heads, family_card, post_hoc_heads, species_of
 from mfas.benchmark.gate_calibration import calibrate_gate
 from mfas.benchmark.source_means import measure_source_mean
@@ -58,6 +59,7 @@ class TrainConfig(Config):
     epoch_captures: int = Field(0, ge=0, description="captures an epoch shows; 0 = as many as there are")
     augment: AugmentConfig = AugmentConfig()
     balance: float = Field(0.5, ge=0, le=1, description="0 = groups as in the data, 1 = all (site, species) alike")
+    noise: NoiseConfig = Field(NoiseConfig(), description="captures perturbed against the model as it learns")
     step_up: float = Field(
         0.0,
         ge=0,
@@ -106,7 +108,15 @@ def train(
         return validation_loss(score_patterns(candidate, chunks(validation_set)), bona_fide)
 
     model, history = fit(
-        model, epochs, config.loop, config.seed, validate, progress, ranks=ranks, checkpoints=checkpoints
+        model,
+        epochs,
+        config.loop,
+        config.seed,
+        validate,
+        progress,
+        ranks=ranks,
+        checkpoints=checkpoints,
+        disturb=TrainingNoise(config.noise, config.preprocess, config.seed) if config.noise.share else None,
     )
     model = _layout(model, torch.contiguous_format)
     trained = perf_counter()

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from mfas.card import Preprocess
 from mfas.core import Batch, Modality
-from mfas.data.augment_rgb import CameraConfig, after_noise, before_noise
+from mfas.data.augment_rgb import CameraConfig, after_noise, before_noise, occlude
 
 
 class AugmentConfig(CameraConfig):
@@ -25,7 +25,8 @@ class AugmentConfig(CameraConfig):
     Geometry: flip probability, degrees, scale and shift as shares. RGB: brightness, contrast, saturation as shares,
     hue in radians, noise as a share of the range, blur probability. Depth: relief scale as a share, offset and noise
     in metres, probability of smoothing, of a further hole, of a background that is not measured; largest share of lost
-    pixels. IR: gain and gamma as shares, noise and ambient light as a share of the face's level, blur probability.
+    pixels. IR: gain and gamma as shares, noise and ambient light as a share of the face's level, blur probability, and
+    that of a covering patch of any brightness (off by default).
 
     For cameras far from those trained on, see `mfas.data.augment_rgb.CameraConfig`.
     """
@@ -53,6 +54,7 @@ class AugmentConfig(CameraConfig):
     ir_noise: float = Field(0.08, ge=0)
     ir_ambient: float = Field(0.3, ge=0)
     ir_blur: float = Field(0.4, ge=0, le=1)
+    ir_occlusion: float = Field(0.0, ge=0, le=1)
 
 
 class Augment:
@@ -177,6 +179,8 @@ class Augment:
         x = _soften(x, config.ir_blur, generator)
         x = x.pow_(1 + draw[1] * config.ir_gamma).mul_(spec.ir_clip * (1 + draw[0] * config.ir_gain))
         x = x.add_(torch.rand((count, 1, 1, 1), generator=generator) * config.ir_ambient)
+        if config.ir_occlusion:
+            x = occlude(x.div_(spec.ir_clip), config.ir_occlusion, generator).mul_(spec.ir_clip)
         strength = torch.rand((count, 1, 1, 1), generator=generator) * config.ir_noise
         x = x.addcmul_(torch.randn(x.shape, generator=generator), strength).clamp_(0.0, spec.ir_clip)
         return x.sub_(spec.ir_mean).div_(spec.ir_std)

@@ -66,14 +66,14 @@ def after_noise(x: Tensor, strength: CameraConfig, generator: torch.Generator) -
 
 
 def occlude(x: Tensor, chance: float, generator: torch.Generator) -> Tensor:
-    """For some captures a rectangle, up to 0.4 of the image wide and high, of one colour."""
-    count, size = x.shape[0], x.shape[-1]
-    draw = torch.rand((8, count, 1, 1, 1), generator=generator)
+    """For some captures a rectangle, up to 0.4 of the image wide and high, of one colour; any number of channels."""
+    count, channels, size = x.shape[0], x.shape[1], x.shape[-1]
+    draw = torch.rand((5 + channels, count, 1, 1, 1), generator=generator)
     axis = torch.linspace(0.0, 1.0, size)
     across = (axis.view(1, 1, 1, -1) - draw[0]).abs() < 0.05 + 0.15 * draw[2]
     down = (axis.view(1, 1, -1, 1) - draw[1]).abs() < 0.05 + 0.15 * draw[3]
     covered = across & down & (draw[4] < chance)
-    return torch.where(covered, draw[5:8].squeeze(-1).permute(1, 0, 2, 3), x)
+    return torch.where(covered, draw[5:].squeeze(-1).permute(1, 0, 2, 3), x)
 
 
 def recolour(x: Tensor, cast: float, gamma: float, generator: torch.Generator) -> Tensor:

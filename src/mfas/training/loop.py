@@ -19,7 +19,7 @@ from torch import Tensor
 from mfas.config import Config
 from mfas.core import Batch
 from mfas.errors import InputError
-from mfas.models.contract import FasModel, LossStep
+from mfas.models.contract import FasModel, LossStep, Shard
 from mfas.models.smoothing import Smoothing
 from mfas.training.checkpoint import Checkpoints
 from mfas.training.ranks import Ranks
@@ -51,6 +51,13 @@ class Epochs(Protocol):
 
     def set_random_state(self, state: Tensor) -> None:
         """Continue drawing where ``state`` was taken."""
+
+
+class Disturb(Protocol):
+    """Something done to a batch against the model that is about to learn from it."""
+
+    def __call__(self, model: FasModel, batch: Batch, target: Tensor, shard: Shard, step: int) -> Batch:
+        """A batch of the same captures; the model is left as it was. ``step`` counts from the start of training."""
 
 
 class LoopConfig(Config):
@@ -89,14 +96,15 @@ def fit(
     *,
     ranks: Ranks | None = None,
     checkpoints: Checkpoints | None = None,
+    disturb: Disturb | None = None,
 ) -> tuple[FasModel, list[EpochRecord]]:
     """Train ``model`` and return its averaged weights at the epoch with the lowest validation value.
 
     ``validate`` gets the averaged model in eval mode after each epoch, in the first process only. The returned model is
-    in eval mode on the CPU. With ``checkpoints`` every epoch is kept, and a training found there is continued. Raises
-    `InputError` when a loss or a gradient is not finite.
+    in eval mode on the CPU. With ``checkpoints`` every epoch is kept, and a training found there is continued.
+    ``disturb`` changes batches before they are learnt from. Raises `InputError` when a loss or gradient is not finite.
     """
-    run = _Run(model, epochs, config, seed, ranks or Ranks(config.accelerator, config.precision), checkpoints)
+    run = _Run(model, epochs, config, seed, ranks or Ranks(config.accelerator, config.precision), checkpoints, disturb)
     while not run.over:
         run.epoch(validate)
         if progress is not None:
@@ -115,8 +123,10 @@ class _Run:
         seed: int,
         ranks: Ranks,
         checkpoints: Checkpoints | None,
+        disturb: Disturb | None,
     ) -> None:
         self.config, self.ranks, self.checkpoints = config, ranks, checkpoints
+        self._disturb = disturb
         self._epochs = epochs
         # the first process draws as one alone does; dropout of the others must not repeat its masks
         torch.manual_seed(seed + 1_000_003 * ranks.rank)
@@ -178,6 +188,8 @@ class _Run:
         told = LossStep(self._generator, amount, sites, epoch, config.epochs, ranks.shard, kind, families)
         batch, target = ranks.tensors(labelled.batch, self._dtype), fabric.to_device(labelled.target)
         with fabric.autocast():
+            if self._disturb is not None:
+                batch = self._disturb(self.model, batch, target, ranks.shard, done)
             own = self.model.training_step(batch, target, told, ranks.backward)
         loss = float(ranks.mean(own))
         self._check(loss, float(own), epoch, step, labelled.batch)
