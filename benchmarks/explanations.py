@@ -2,7 +2,7 @@
 
 ``python benchmarks/explanations.py --out runs/explanations`` simulates ``dev_a`` and ``dev_b``, trains `late_fusion`
 and `cross_attention` on ``dev_a`` for a few epochs, and leaves ``explanations.json`` and ``explanations.md`` there.
-``--model NAME=DIR`` takes a model directory in place of training one. What is there already is kept. One thread.
+``--model NAME=DIR``, once or more, gives the rivals, and none is trained. What is there already is kept. One thread.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ def main() -> None:
     start = perf_counter()
     torch.set_num_threads(1)
     make_folder(given.out)
-    learnt = _simulated(given, "dev_a", given.train)
     listed = read_manifest(_simulated(given, "dev_b", given.count))
     named = {"default": default_directory(), **dict(text.split("=", 1) for text in given.model)}
-    named |= {name: _trained(given, name, learnt) for name in RIVALS if name not in named}
+    if not given.model:
+        learnt = _simulated(given, "dev_a", given.train)
+        named |= {name: _trained(given, name, learnt) for name in RIVALS}
     rows: dict[str, dict[str, Any]] = {}
     maps: dict[str, dict[str, Any]] = {}
     for name, directory in named.items():
@@ -83,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=48, help="captures of dev_b for what needs no gradient")
     parser.add_argument("--maps", type=int, default=12, help="of them explained in full")
     parser.add_argument("--epochs", type=int, default=6, help="of the rivals")
-    parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="a further model, or a rival")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="a rival")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
