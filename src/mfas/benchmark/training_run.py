@@ -19,18 +19,18 @@ from mfas.benchmark.family_heads import beside_heads, family_card, post_hoc_head
 from mfas.benchmark.gate_calibration import calibrate_gate
 from mfas.benchmark.source_means import measure_source_mean
 from mfas.benchmark.sources import read_sources
-from mfas.card import Card, Preprocess
+from mfas.card import CARD_FILE, Card, Preprocess
 from mfas.config import Config, environment, write_resolved
 from mfas.core import MISSING_PATTERNS, MODALITIES, Batch, Family, Label
 from mfas.data.augment import Augment, AugmentConfig
 from mfas.data.dataset import CachedTensors
 from mfas.data.manifest import Manifest
 from mfas.data.species import family_targets
-from mfas.errors import ManifestError
+from mfas.errors import ConfigError, ManifestError
 from mfas.models.contract import FasModel
 from mfas.models.families import save_families
 from mfas.models.registry import create
-from mfas.models.store import save_model
+from mfas.models.store import load_model, save_model
 from mfas.training.checkpoint import Checkpoints
 from mfas.training.families import FamilyConfig, WithFamilies
 from mfas.training.loop import EpochRecord, Labelled, LoopConfig, fit
@@ -44,6 +44,7 @@ from mfas.training.validation import (
     step_up_bands,
     validation_loss,
 )
+from mfas.weights import default_directory
 
 
 class TrainConfig(Config):
@@ -51,6 +52,9 @@ class TrainConfig(Config):
 
     manifest: tuple[Path, ...] = Field(min_length=1)
     out: Path
+    start: Path | None = Field(
+        None, description="model directory to begin from; default = the shipped weights"
+    )
     model: str = "mfas_danet"
     architecture: dict[str, Any] = Field(default_factory=dict)
     preprocess: Preprocess = Preprocess()
@@ -81,20 +85,21 @@ def train(
     Under torchrun ``batch_size`` captures go to each process and the first one writes. The same training, stopped
     in ``DIR``, goes on from its last whole epoch; ``resume`` false refuses to, ``resume`` true refuses to throw another
     one away. Returns a JSON-safe summary, empty in further processes.
-    Raises `ManifestError` when a split or a class is missing, `InputError` when the loss is no longer finite.
+    Raises `ManifestError` when a split or a class is missing, `InputError` when the loss is no longer finite,
+    `ConfigError` when another model or preprocessing is asked for than that of ``start``.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     start = perf_counter()
     manifest = read_sources(config.manifest, require_labels=True)
     torch.manual_seed(config.seed)
-    model = create(config.model, config.preprocess, config.architecture)
+    config, model, origin = _begin(config)
     train_set = load_split(manifest, "train", config.preprocess)
     validation_set = load_split(manifest, "validation", config.preprocess)
     model = beside_heads(model, species_of(train_set), config.families)
     make_folder(config.out)
     ranks = Ranks(config.loop.accelerator, config.loop.precision)
-    checkpoints = Checkpoints(config.out, identity(config, ranks))
+    checkpoints = Checkpoints(config.out, identity(config, ranks, origin))
     if ranks.rank == 0:
         checkpoints.open(resume)
     ranks.fabric.barrier()
@@ -125,7 +130,7 @@ def train(
         return {}
     model, heads = (model.base, model.family_heads) if isinstance(model, WithFamilies) else (model, None)
     scores = score_patterns(model, chunks(validation_set))
-    card = _card(config, manifest, model, validation_set, scores, history)
+    card = _card(config, manifest, model, validation_set, scores, history, origin)
     presentations = validation_set.manifest.column("presentation_id")[validation_set.rows].astype(str)
     card = calibrate_gate(model, card, chunks(validation_set), bona_fide, presentations, config.gate)
     card = card.model_copy(update={"source_mean": measure_source_mean(model, train_set)})
@@ -198,10 +203,24 @@ class TrainingEpochs:
         self._augment.generator.set_state(state)
 
 
-def identity(config: TrainConfig, ranks: Ranks) -> dict[str, Any]:
-    """What a training that goes on must share with the one that was stopped."""
+def _begin(config: TrainConfig) -> tuple[TrainConfig, FasModel, str | None]:
+    """The model before the first step; with ``start``, also its kind and preprocessing, and its card's SHA-256."""
+    if config.start is None:
+        return config, create(config.model, config.preprocess, config.architecture), None
+    folder = default_directory() if config.start == Path("default") else config.start
+    model, card = load_model(folder)
+    own = {"model": card.model, "architecture": card.architecture, "preprocess": card.preprocess}
+    for name, value in own.items():
+        if name in config.model_fields_set and getattr(config, name) != value:
+            raise ConfigError(f"expected the {name} of {folder}, which training starts from, got another")
+    return config.model_copy(update=own), model, sha256(folder / CARD_FILE)
+
+
+def identity(config: TrainConfig, ranks: Ranks, origin: str | None = None) -> dict[str, Any]:
+    """What a training that goes on must share with the one that was stopped; ``origin``: card of its ``start``."""
     return {
-        "config": config.model_dump(mode="json", exclude={"out"}),
+        "config": config.model_dump(mode="json", exclude={"out", "start"}),
+        **({} if origin is None else {"start": origin}),
         "manifests": [sha256(path) for path in config.manifest],
         "processes": ranks.world,
     }
@@ -249,6 +268,7 @@ def _card(
     validation: CachedTensors,
     scores: dict[str, PatternScores],
     history: list[EpochRecord],
+    origin: str | None,
 ) -> Card:
     part = validation.manifest.take(validation.rows)
     labels = part.column("label").astype(str)
@@ -266,7 +286,8 @@ def _card(
         gate=head_centres(scores[MISSING_PATTERNS[0]], labels),
         sources=tuple(sorted(manifest.counts("site"))),
         training={
-            "config": config.model_dump(mode="json", exclude={"out", "manifest"}),
+            "config": config.model_dump(mode="json", exclude={"out", "manifest", "start"}),
+            **({} if origin is None else {"start": origin}),
             "captures": {split: manifest.counts("split").get(split, 0) for split in ("train", "validation", "test")},
             "species": {name: count for name, count in manifest.counts("species").items() if name},
             "history": [[record.loss, record.validation] for record in history],
