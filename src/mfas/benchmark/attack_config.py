@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field, field_validator
 
 from mfas.audit.kinds import KINDS, PerturbSettings, kind_of
 from mfas.audit.patch import PatchSettings
+from mfas.benchmark.audit_captures import AuditConfig
 from mfas.config import Config
 from mfas.core import MISSING_PATTERNS, Modality, format_modalities, parse_modalities
 
@@ -32,14 +31,9 @@ class StreamPart(Config):
         return value
 
 
-class AttackConfig(Config):
+class AttackConfig(AuditConfig):
     """What is attacked, how, and against what; see `docs/audit_attack.md`."""
 
-    model: tuple[Path, ...] = Field((), description="model directories; none = the default weights")
-    delta: tuple[Path, ...] = Field((), description="adapted states of these models, attacked besides")
-    manifest: Path
-    out: Path
-    split: str | None = None
     captures: int = Field(200, ge=1, description="attack captures that are perturbed")
     live: int = Field(64, ge=1, description="bona fide captures of the live prototype and of the residual")
     species: tuple[str, ...] = Field((), description="none = all")
@@ -51,9 +45,6 @@ class AttackConfig(Config):
     patch: PatchSettings = PatchSettings()
     stream: StreamPart = StreamPart()
     batch_size: int = Field(32, ge=1)
-    seed: int = Field(0, ge=0)
-    threads: int = Field(0, ge=0, description="0 = as many as torch chooses")
-    workers: int = Field(1, ge=0)
 
     @field_validator("kinds")
     @classmethod

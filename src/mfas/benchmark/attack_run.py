@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from time import perf_counter
 from typing import Any
 
 import torch
 
 from mfas import metrics
-from mfas._files import make_folder, write_json
+from mfas._files import make_folder
 from mfas.audit.kinds import KINDS
 from mfas.audit.matrix import Matrix, MatrixCell, measure_matrix, transfer
 from mfas.audit.patch import Patch, search_patch
@@ -22,12 +21,10 @@ from mfas.benchmark.attack_stream import run_streams, stream_rows
 from mfas.benchmark.audit_captures import (
     AuditCaptures,
     draw,
-    load_victims,
-    model_facts,
-    read_audit_manifest,
+    finish_audit,
+    open_audit,
     rows_of,
 )
-from mfas.config import environment, write_resolved
 from mfas.core import Batch, Label, Modality, parse_modalities
 from mfas.errors import InputError
 from mfas.report.attack_page import write_attack
@@ -41,27 +38,21 @@ def attack(config: AttackConfig, progress: Progress | None = None) -> dict[str, 
     Rates are fractions of captures at the thresholds of each card. Raises `InputError` and its kinds for a manifest
     without both classes, a species or attack that is not known, a model without weights, a state of another model.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    start = perf_counter()
-    victims = load_victims(config.model, config.delta)
-    manifest = read_audit_manifest(config.manifest, config.split)
+    opened = open_audit(config)
+    manifest, victims = opened.manifest, opened.victims
     make_folder(config.out)
     chosen = draw(manifest, rows_of(manifest, Label.ATTACK, config.species), config.captures, config.seed)
     live = draw(manifest, rows_of(manifest, Label.BONA_FIDE), config.live, config.seed)
     parts = stream_rows(manifest, config)
-    gone = sorted({m for victim in victims for m in victim.card.unknown_modalities()})
     rows = [*chosen, *live, *(row for part in parts.values() for row in part)]
-    captures = AuditCaptures(manifest, rows, victims[0].card.preprocess, gone, config.workers)
+    captures = opened.captures(rows, config.workers)
     chosen, live = captures.known(chosen), captures.known(live)
     if not chosen or not live:
         raise InputError(f"expected captures with a face in {config.manifest}, got none")
     tick = _ticker(progress, len(victims) * len(config.kinds))
-    bench = _Bench(config, captures, chosen, live, victims, gone)
+    bench = _Bench(config, captures, chosen, live, victims, opened.gone)
     matrices = [bench.matrix(victim, tick) for victim in victims]
     result: dict[str, Any] = {
-        "manifest": str(config.manifest),
-        "models": model_facts(victims),
         "captures": {"attack": len(chosen), "bona_fide": len(live), "without_face": captures.lost},
         "kinds": {name: KINDS[name].meaning for name in config.kinds},
         "budget": config.perturb.budget.model_dump(),
@@ -72,16 +63,7 @@ def attack(config: AttackConfig, progress: Progress | None = None) -> dict[str, 
         "patches": bench.patches(),
         "stream": run_streams(victims, captures, parts, config),
     }
-    result["findings"] = attack_findings(result)
-    result |= {
-        "seconds": perf_counter() - start,
-        "page": str(config.out / "attack.html"),
-        "environment": environment(),
-    }
-    write_json(config.out / "attack.json", result)
-    write_attack(result, config.out / "attack.html", command=f"mfas audit attack --manifest {config.manifest.name}")
-    write_resolved(config, config.out, "audit attack")
-    return result
+    return finish_audit(result, attack_findings, config, opened, "attack", write_attack)
 
 
 class _Bench:

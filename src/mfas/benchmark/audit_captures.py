@@ -3,25 +3,92 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
-from mfas._files import read_json, sha256
+from mfas._files import read_json, sha256, write_json
 from mfas.adaptation.guards.labelled import LabelledSet
 from mfas.adaptation.saving import STATE_FILE, deploy
 from mfas.audit.victim import Victim
 from mfas.card import CARD_FILE, WEIGHTS_FILE, Card, Preprocess
+from mfas.config import Config, environment, write_resolved
 from mfas.core import MODALITIES, Batch, Label, Modality
 from mfas.data.dataset import CachedTensors
 from mfas.data.manifest import Manifest, read_manifest
 from mfas.errors import ConfigError, InputError, ModelDirError, StateError
 from mfas.models.store import load_model
 from mfas.weights import default_directory
+
+
+class AuditConfig(Config):
+    """What audits of weights have in common: models and their states, captures, a folder, chance, and processors."""
+
+    model: tuple[Path, ...] = Field((), description="model directories; none = the default weights")
+    delta: tuple[Path, ...] = Field((), description="adapted states of these models, audited besides")
+    manifest: Path
+    out: Path
+    split: str | None = None
+    seed: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, description="0 = as many as torch chooses")
+    workers: int = Field(1, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An audit that has begun: who is audited, on what, without which modalities, and since when."""
+
+    victims: tuple[Victim, ...]
+    manifest: Manifest
+    gone: tuple[Modality, ...]
+    start: float
+
+    def captures(self, rows: Iterable[int], workers: int) -> AuditCaptures:
+        """Those rows, as the models see them."""
+        return AuditCaptures(self.manifest, rows, self.victims[0].card.preprocess, self.gone, workers)
+
+
+def open_audit(config: AuditConfig) -> Opened:
+    """Read models and captures; nothing is written. Raises what `load_victims` and `read_audit_manifest` raise."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    start = perf_counter()
+    victims = load_victims(config.model, config.delta)
+    manifest = read_audit_manifest(config.manifest, config.split)
+    gone = sorted({m for victim in victims for m in victim.card.unknown_modalities()})
+    return Opened(victims, manifest, tuple(gone), start)
+
+
+Findings = Callable[[Mapping[str, Any]], list[str]]
+"""Sentences from a result."""
+
+
+class WritePage(Protocol):
+    """Writes a page."""
+
+    def __call__(self, result: Mapping[str, Any], path: Path, *, command: str = "") -> None:
+        """Write what a reader should see of ``result`` to ``path``; ``command`` made it."""
+
+
+def finish_audit(
+    found: dict[str, Any], findings: Findings, config: AuditConfig, opened: Opened, verb: str, page: WritePage
+) -> dict[str, Any]:
+    """Add models, ``findings``, time and versions to what was ``found``; write it, its page and ``config.json``."""
+    path = config.out / f"{verb}.html"
+    result = {"manifest": str(config.manifest), "models": model_facts(opened.victims), **found}
+    result["findings"] = findings(result)
+    result |= {"seconds": perf_counter() - opened.start, "page": str(path), "environment": environment()}
+    write_json(path.with_suffix(".json"), result)
+    page(result, path, command=f"mfas audit {verb} --manifest {config.manifest.name}")
+    write_resolved(config, config.out, f"audit {verb}")
+    return result
 
 
 def load_victims(models: Sequence[Path], deltas: Sequence[Path] = ()) -> tuple[Victim, ...]:

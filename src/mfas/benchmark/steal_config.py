@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -12,17 +11,12 @@ from mfas.audit.oracle import AnswerKind
 from mfas.audit.queries import Strategy
 from mfas.audit.query_detector import DetectorSettings
 from mfas.audit.stealing import StealSettings
-from mfas.config import Config
+from mfas.benchmark.audit_captures import AuditConfig
 
 
-class StealConfig(Config):
+class StealConfig(AuditConfig):
     """Who is robbed, with how many queries, and what stands in the way; see `docs/audit_steal.md`."""
 
-    model: tuple[Path, ...] = Field((), description="model directories; none = the default weights")
-    delta: tuple[Path, ...] = Field((), description="adapted states of these models, robbed besides")
-    manifest: Path
-    out: Path
-    split: str | None = None
     queries: tuple[int, ...] = Field((100, 1000), min_length=1)
     strategies: tuple[Strategy, ...] = Field(("uncertain", "diverse", "both"), min_length=1)
     answers: tuple[AnswerKind, ...] = Field(("score", "rounded", "label"), min_length=1)
@@ -37,9 +31,6 @@ class StealConfig(Config):
     steal: StealSettings = StealSettings()
     perturb: PerturbSettings = PerturbSettings(restarts=1)
     detector: DetectorSettings = DetectorSettings()
-    seed: int = Field(0, ge=0)
-    threads: int = Field(0, ge=0, description="0 = as many as torch chooses")
-    workers: int = Field(1, ge=0)
 
     @field_validator("queries")
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mfas import metrics
-from mfas._files import make_folder, write_json
+from mfas._files import make_folder
 from mfas.adaptation.contract import Adapter
 from mfas.adaptation.registry import create as create_adapter
 from mfas.audit.kinds import perturb
@@ -25,15 +25,13 @@ from mfas.benchmark.audit_captures import (
     both_classes,
     draw,
     draw_balanced,
-    load_victims,
-    model_facts,
-    read_audit_manifest,
+    finish_audit,
+    open_audit,
     roles,
 )
 from mfas.benchmark.steal_config import StealConfig
 from mfas.benchmark.steal_findings import steal_findings
 from mfas.card import Card
-from mfas.config import environment, write_resolved
 from mfas.core import Batch
 from mfas.data.manifest import Manifest
 from mfas.errors import InputError
@@ -71,16 +69,10 @@ def rob(config: StealConfig, progress: Callable[[int, int], None] | None = None)
     Raises `InputError` and its kinds for a manifest with too few people, a model without weights, a state of another
     model, a clone that is not registered.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    start = perf_counter()
-    victims = load_victims(config.model, config.delta)
-    manifest = read_audit_manifest(config.manifest, config.split)
-    rows = _rows(manifest, config)
+    opened = open_audit(config)
+    victims, rows = opened.victims, _rows(opened.manifest, config)
     make_folder(config.out)
-    gone = sorted({m for victim in victims for m in victim.card.unknown_modalities()})
-    every = [row for part in rows.values() for row in part]
-    captures = AuditCaptures(manifest, every, victims[0].card.preprocess, gone, config.workers)
+    captures = opened.captures([row for part in rows.values() for row in part], config.workers)
     rows = {role: captures.known(part) for role, part in rows.items()}
     clones: list[dict[str, Any]] = []
     detectors: list[dict[str, Any]] = []
@@ -93,22 +85,11 @@ def rob(config: StealConfig, progress: Callable[[int, int], None] | None = None)
             if progress is not None:
                 progress(len(clones), len(victims) * len(planned))
     result: dict[str, Any] = {
-        "manifest": str(config.manifest),
-        "models": model_facts(victims),
         "captures": {role: len(part) for role, part in rows.items()} | {"without_face": captures.lost},
         "clones": clones,
         "detectors": detectors,
     }
-    result["findings"] = steal_findings(result)
-    result |= {
-        "seconds": perf_counter() - start,
-        "page": str(config.out / "steal.html"),
-        "environment": environment(),
-    }
-    write_json(config.out / "steal.json", result)
-    write_steal(result, config.out / "steal.html", command=f"mfas audit steal --manifest {config.manifest.name}")
-    write_resolved(config, config.out, "audit steal")
-    return result
+    return finish_audit(result, steal_findings, config, opened, "steal", write_steal)
 
 
 def _rows(manifest: Manifest, config: StealConfig) -> dict[str, list[int]]:

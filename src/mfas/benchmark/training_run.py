@@ -52,9 +52,7 @@ class TrainConfig(Config):
 
     manifest: tuple[Path, ...] = Field(min_length=1)
     out: Path
-    start: Path | None = Field(
-        None, description="model directory to begin from; default = the shipped weights"
-    )
+    start: Path | None = Field(None, description="model directory to begin from; default = the shipped weights")
     model: str = "mfas_danet"
     architecture: dict[str, Any] = Field(default_factory=dict)
     preprocess: Preprocess = Preprocess()
