@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from mfas.audit.hardening import NoiseConfig, TrainingNoise
 from mfas.audit.space import Budgets, scale_of
 from mfas.core import MODALITIES, Batch, Modality
+from mfas.errors import InputError
 from mfas.models.contract import Shard
 from toys import SPEC, batch, tiny_model
-from victims import WEIGHTS, Linear
+from victims import WEIGHTS, Closed, Linear
 
 EVERY = TrainingNoise(NoiseConfig(share=1.0), SPEC)
 
@@ -71,6 +72,11 @@ def test_what_is_not_there_stays_away() -> None:
     after = EVERY(tiny_model("late_fusion"), shown, torch.zeros(4), Shard(), 0)
     assert torch.equal(after.images[Modality.DEPTH], shown.images[Modality.DEPTH])
     assert not torch.equal(after.images[Modality.IR], shown.images[Modality.IR])
+
+
+def test_a_model_without_slopes_is_refused() -> None:
+    with pytest.raises(InputError, match="expected a model whose score has gradients"):
+        EVERY(Closed(), middle(), torch.zeros(6), Shard(), 0)
 
 
 def test_no_budget_is_refused() -> None:

@@ -14,10 +14,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mfas.audit.space import Ball, Budgets
+from mfas.audit.space import Ball, Budgets, Images
 from mfas.card import Preprocess
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch
+from mfas.errors import InputError
 from mfas.models.contract import FasModel, Shard
 
 
@@ -39,7 +40,10 @@ class TrainingNoise:
         self.config, self.spec, self.seed = config, spec, seed
 
     def __call__(self, model: FasModel, batch: Batch, target: Tensor, shard: Shard, step: int) -> Batch:
-        """See `mfas.training.loop.Disturb`; which captures, and where they start, depends on seed and ``step``."""
+        """See `mfas.training.loop.Disturb`; which captures, and where they start, depends on seed and ``step``.
+
+        Raises `InputError` for a model without slopes, such as one whose frozen trunk runs without gradient.
+        """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         drawn = shard.draw(len(batch), lambda count: torch.rand(count, generator=generator))
         rows = (drawn < self.config.share).nonzero().flatten().to(target.device)
@@ -50,7 +54,7 @@ class TrainingNoise:
         images = {m: x.index_copy(0, rows, moved[m].to(x.dtype)) for m, x in batch.images.items()}
         return replace(batch, images=images)
 
-    def _moved(self, model: FasModel, batch: Batch, sign: Tensor, generator: torch.Generator) -> dict[object, Tensor]:
+    def _moved(self, model: FasModel, batch: Batch, sign: Tensor, generator: torch.Generator) -> Images:
         """One step that raises ``sign`` times the logits; the model is asked in eval mode, as it will be deployed."""
         ball = Ball(batch, self.spec, self.config.budget, dict.fromkeys(MODALITIES, 1.0))
         start = {m: x.requires_grad_(True) for m, x in ball.random(generator).items()}
@@ -64,7 +68,9 @@ class TrainingNoise:
                 slopes = torch.autograd.grad((sign * value).sum(), list(start.values()), allow_unused=True)
         finally:
             model.train(learning)
-        out: dict[object, Tensor] = {}
+        if all(slope is None for slope in slopes):
+            raise InputError("expected a model whose score has gradients with respect to its images, got one without")
+        out: Images = {}
         for (modality, x), slope in zip(start.items(), slopes, strict=True):
             step = 0.0 if slope is None else self.config.step * ball.width[modality] * slope.sign()
             out[modality] = ball.project(modality, x.detach() + step)
