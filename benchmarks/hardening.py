@@ -1,8 +1,8 @@
 """Training against what the attack audit found: noise within its budgets, and a bright patch in infrared.
 
 ``python benchmarks/hardening.py --out runs/hardening`` simulates random sites, trains the default weights on there:
-once plainly, once with patches over infrared, once with a share of the captures perturbed, once with both; measures
-them and the weights as shipped on validation, ``dev_a`` and ``dev_b`` as they are, and under the audit's search (ten
+once plainly, once with patches over infrared, once with half of the captures perturbed, once with half of the attacks
+alone; measures them and the weights as shipped on validation, ``dev_a`` and ``dev_b`` as they are, and under the audit's search (ten
 steps, two starts: longer than what was trained against) and the search for one patch. No test site is looked at.
 Finished trainings and rows are kept.
 """
@@ -41,8 +41,8 @@ ARMS: dict[str, dict[str, Any]] = {
     SHIPPED: {},
     "plain": {"augment": AUGMENT},
     "patches": {"augment": {**AUGMENT, "ir_occlusion": 0.3}},
-    "noise": {"augment": AUGMENT, "noise": {"share": 0.5}},
-    "both": {"augment": {**AUGMENT, "ir_occlusion": 0.3}, "noise": {"share": 0.5}},
+    "noise": {"augment": AUGMENT, "noise": {"share": 0.5, "of": "both"}},
+    "noise, attacks": {"augment": AUGMENT, "noise": {"share": 0.5}},
 }
 KINDS = ("rgb", "depth", "ir", "all")
 
@@ -57,7 +57,7 @@ def main() -> None:
     rows = []
     for seed in given.seeds:
         for arm in given.arms:
-            path = given.out / "rows" / f"{arm.replace(' ', '_')}-{seed}.json"
+            path = given.out / "rows" / f"{_slug(arm)}-{seed}.json"
             if not path.exists():
                 write_json(path, _one(arm, seed, source, given))
             rows.append(read_json(path, "a finished row"))
@@ -85,7 +85,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _one(arm: str, seed: int, source: Path, given: argparse.Namespace) -> dict[str, Any]:
-    folder = default_directory() if arm == SHIPPED else given.out / f"{arm}-{seed}"
+    folder = default_directory() if arm == SHIPPED else given.out / f"{_slug(arm)}-{seed}"
     start = perf_counter()
     if not (folder / CARD_FILE).exists():
         values = {
@@ -126,6 +126,10 @@ def _attacked(victim: Victim, manifest: Manifest, count: int) -> dict[str, Any]:
     effort = measure_strength(victim, [batches[0].select(torch.arange(8))], "all", PerturbSettings())
     out["steps"] = {str(one.value): round(one.objective, 3) for one in effort if one.varied == "steps"}
     return out
+
+
+def _slug(arm: str) -> str:
+    return arm.replace(", ", "_").replace(" ", "_")
 
 
 def _share(flags: list[torch.Tensor]) -> float:

@@ -16,7 +16,7 @@ from mfas.models.contract import Shard
 from toys import SPEC, batch, tiny_model
 from victims import WEIGHTS, Closed, Linear
 
-EVERY = TrainingNoise(NoiseConfig(share=1.0), SPEC)
+EVERY = TrainingNoise(NoiseConfig(share=1.0, of="both"), SPEC)
 
 
 def middle(count: int = 6) -> Batch:
@@ -43,6 +43,13 @@ def test_attacks_move_towards_living_and_living_towards_attack() -> None:
         assert bool((towards[:3] >= 0.25 * step * sign.abs() - 1e-6).all())
         assert bool((towards[3:] <= -0.25 * step * sign.abs() + 1e-6).all())
         assert float((towards[:3].amax(dim=(0, 2, 3)) - (step * sign.abs()).flatten()).abs().max()) < 1e-6
+
+
+def test_attacks_alone_unless_told() -> None:
+    shown, target = middle(), torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+    change = moved(TrainingNoise(NoiseConfig(share=1.0), SPEC)(Linear(), shown, target, Shard(), 0), shown)
+    assert all(bool((d[:3].flatten(1).abs().amax(dim=1) > 0).all()) for d in change.values())
+    assert not any(bool(d[3:].any()) for d in change.values())
 
 
 def test_a_share_of_the_batch_and_nothing_else() -> None:

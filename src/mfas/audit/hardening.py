@@ -9,6 +9,7 @@ it was trained against: `mfas.audit.strength` asks whether more steps find more.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -25,16 +26,18 @@ from mfas.models.contract import FasModel, Shard
 class NoiseConfig(Config):
     """``share`` of the captures of each batch that are perturbed (0 = none), all modalities within ``budget``.
 
-    ``step`` of the budget from a random start; the result stays within the budget.
+    ``of``: attacks alone, towards living, as whoever wants to be let in would have it; or both classes, each towards
+    the other. ``step`` of the budget from a random start; the result stays within the budget.
     """
 
     share: float = Field(0.0, ge=0, le=1)
+    of: Literal["attack", "both"] = "attack"
     step: float = Field(1.25, gt=0, le=2)
     budget: Budgets = Budgets()
 
 
 class TrainingNoise:
-    """Perturbs a part of each batch against the model as it is at that step, of both classes alike."""
+    """Perturbs a part of each batch against the model as it is at that step."""
 
     def __init__(self, config: NoiseConfig, spec: Preprocess, seed: int = 0) -> None:
         self.config, self.spec, self.seed = config, spec, seed
@@ -46,7 +49,10 @@ class TrainingNoise:
         """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         drawn = shard.draw(len(batch), lambda count: torch.rand(count, generator=generator))
-        rows = (drawn < self.config.share).nonzero().flatten().to(target.device)
+        chosen = (drawn < self.config.share).to(target.device)
+        if self.config.of == "attack":
+            chosen &= target < 0.5
+        rows = chosen.nonzero().flatten()
         if not len(rows):
             return batch
         some = batch.select(rows)
