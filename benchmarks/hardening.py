@@ -2,9 +2,9 @@
 
 ``python benchmarks/hardening.py --out runs/hardening`` simulates random sites, trains the default weights on there:
 once plainly, once with patches over infrared, once with half of the captures perturbed, once with half of the attacks
-alone; measures them and the weights as shipped on validation, ``dev_a`` and ``dev_b`` as they are, and under the audit's search (ten
-steps, two starts: longer than what was trained against) and the search for one patch. No test site is looked at.
-Finished trainings and rows are kept.
+alone; measures them and the weights as shipped on validation, ``dev_a`` and ``dev_b`` as they are, and under the
+audit's search (ten steps, two starts: longer than what was trained against) and the search for one patch. No test site
+is looked at. Finished trainings and rows are kept.
 """
 
 from __future__ import annotations
