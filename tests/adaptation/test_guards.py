@@ -14,6 +14,7 @@ from mfas.adaptation.contract import StepReport
 from mfas.adaptation.guards.anchor import Anchor, AnchorSettings
 from mfas.adaptation.guards.canary import Canary, CanarySettings
 from mfas.adaptation.guards.labelled import LabelledSet, Measure, measure
+from mfas.adaptation.guards.queries import Queries, QueriesSettings
 from mfas.adaptation.guards.recovery import Recovery, RecoverySettings
 from mfas.adaptation.saving import load_state, save_state
 from mfas.adaptation.source import Source
@@ -206,6 +207,62 @@ def test_recovery_pulls_harder_until_the_source_is_reached() -> None:
     assert reports[7].guard == "recovering"
     assert reports[11].guard == "recovered: back at the source"
     assert reports[12].guard is None
+
+
+def visitors(first: int, count: int = 10) -> Batch:
+    """Captures of people who were not there before; every level is another one."""
+    return batch(count, seed=1000 + first, target=torch.ones(count), first=first)
+
+
+class Eager(Source):
+    """Says of every batch that it learnt from it; its model is a trained one, whose features tell captures apart."""
+
+    def __init__(self) -> None:
+        super().__init__(trained(), card(), Config(), 0)
+        self.steps = 0
+
+    def step(self, batch: Batch) -> tuple[Prediction, StepReport]:
+        prediction, report = super().step(batch)
+        self.steps += 1
+        return prediction, replace(report, updated=True, loss=1.0, skipped_reason=None)
+
+
+def test_nothing_is_learnt_from_queries_unlike_the_traffic_before() -> None:
+    inner = Eager()
+    guarded = Queries(inner, QueriesSettings(window=10, calibrate=3, rest=2, slack=1))
+    calm = [guarded.step(visitors(10 * i))[1] for i in range(3)]
+    assert inner.steps == 0
+    assert {report.skipped_reason for report in calm} == {"traffic of this site not known yet"}
+    assert guarded.step(visitors(30))[1].updated
+    thief = visitors(40)
+    again = [guarded.step(thief)[1] for _ in range(4)]
+    # the first time they are new, the second time the window is full before anybody knows
+    assert [report.updated for report in again] == [True, True, False, False]
+    assert again[1].guard == "alarm: distance of queries"
+    assert again[2].skipped_reason == "queries unlike this site's traffic"
+    assert guarded.predict(thief).score.tolist() == inner.predict(thief).score.tolist()
+    back = [guarded.step(visitors(50 + 10 * i))[1].updated for i in range(3)]
+    assert back == [False, False, True]
+
+
+def test_a_window_is_filled_over_batches_and_comes_back_from_a_state() -> None:
+    def play(guarded: Queries, sizes: list[int], first: int) -> list[str | None]:
+        told = []
+        for size in sizes:
+            told.append(guarded.step(visitors(first, size))[1].guard)
+            first += size
+        return told
+
+    settings = QueriesSettings(window=10, calibrate=2, rest=1, memory=15)
+    begun = Queries(Eager(), settings)
+    assert play(begun, [7, 7], 0) == ["traffic of this site not known yet"] * 2
+    other = Queries(Eager(), settings)
+    other.load_state(begun.state())
+    assert play(begun, [6, 4], 14) == play(other, [6, 4], 14)
+    assert torch.equal(begun.state().tensors["features"], other.state().tensors["features"])
+    assert len(begun.state().tensors["features"]) == 15
+    begun.reset()
+    assert len(begun.state().tensors["features"]) == 0
 
 
 def test_a_chain_resumes_exactly_and_refuses_another_chain(tmp_path: Path) -> None:

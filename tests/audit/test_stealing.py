@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from mfas.audit.oracle import Oracle
-from mfas.audit.queries import join, make_queries, mix, unsure
-from mfas.audit.query_detector import (
+from mfas.adaptation.query_stream import (
     DetectorSettings,
     Stream,
     alarms,
@@ -17,6 +15,8 @@ from mfas.audit.query_detector import (
     watch,
     windows,
 )
+from mfas.audit.oracle import Oracle
+from mfas.audit.queries import join, make_queries, mix, unsure
 from mfas.audit.space import Budgets, scale_of
 from mfas.audit.stealing import StealSettings, compare, steal
 from mfas.core import MODALITIES, Batch, Modality
@@ -176,6 +176,6 @@ def test_thieves_are_noticed_and_visitors_are_not() -> None:
 
 def test_what_a_service_notes_of_queries() -> None:
     some = pool(6)
-    seen = watch(toy_victim(), [some.select(torch.arange(4)), some.select(torch.arange(4, 6))])
+    seen = watch(toy_victim().model, [some.select(torch.arange(4)), some.select(torch.arange(4, 6))])
     assert seen.entropy.shape == (6,)
     assert torch.allclose(seen.feature.norm(dim=1), torch.ones(6), atol=1e-5)

@@ -48,7 +48,7 @@ def row_of(result: dict[str, Any], **equal: Any) -> dict[str, Any]:
 
 def test_every_clone_is_there(result: dict[str, Any]) -> None:
     clones = result["clones"]
-    assert len(clones) == 2 * 2 + 2 * 1 + 2 + 2
+    assert len(clones) == 2 * 2 + 2 * 1 + 2 + 2 * 2
     for row in clones:
         assert 0 <= row["agreement"] <= 1
         assert 0 <= row["by_chance"] <= 1
@@ -67,6 +67,9 @@ def test_a_victim_that_learns_is_put_back(result: dict[str, Any]) -> None:
     assert [row["asked"] for row in rows] == [6, 12]
     assert rows[0]["victim_before"] == rows[1]["victim_before"]
     assert all(row["updates"] >= 0 for row in rows)
+    guarded = [row for row in result["clones"] if row["defence"] == "learning, guarded"]
+    assert [row["asked"] for row in guarded] == [6, 12]
+    assert all(one["updates"] <= other["updates"] for one, other in zip(guarded, rows, strict=True))
 
 
 def test_files_that_are_left(result: dict[str, Any]) -> None:

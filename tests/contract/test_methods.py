@@ -23,8 +23,13 @@ from mfas.errors import ConfigError, InputError, StateError
 from mfas.models.contract import FasModel
 from toys import Micro, batch, card, every_pattern, micro_batch, tiny_model, toy_canary, trained
 
-GUARDED = ("mfas_danet+anchor", "mfas_danet+canary")
+GUARDED = ("mfas_danet+anchor", "mfas_danet+canary", "mfas_danet+queries")
 CANARY: dict[str, Any] = {"manifest": "canary.csv"}
+GUARD_SETTINGS: dict[str, dict[str, Any]] = {
+    "canary": CANARY,
+    "queries": {"window": 2, "calibrate": 2, "slack": 1e6},
+}
+"""Guards that need settings, or that would wait for longer than a test."""
 QUICK: dict[str, Any] = {
     "update_every": 1,
     "min_per_class": 1,
@@ -86,7 +91,7 @@ def wrap(name: str, model: FasModel, own: dict[str, Any] | None = None, seed: in
     method, *guards = name.split("+")
     settings = own or {}
     if guards:
-        settings = {method: settings, **({"canary": CANARY} if "canary" in guards else {})}
+        settings = {method: settings, **{guard: GUARD_SETTINGS[guard] for guard in guards if guard in GUARD_SETTINGS}}
     return registry.create(name, model, card(), settings, seed, toy_canary)
 
 
@@ -304,7 +309,7 @@ def test_labels_cannot_reach_an_adapter() -> None:
         ("no_such_method", {}, f"{', '.join(registry.names())}, got 'no_such_method'"),
         ("bn_stats", {}, "expected a model with BatchNorm, got 'mfas_danet' without"),
         ("anchor", {}, "expected a method out of"),
-        ("mfas_danet+no_such_guard", {}, "anchor, canary, recovery, got 'no_such_guard'"),
+        ("mfas_danet+no_such_guard", {}, "anchor, canary, queries, recovery, got 'no_such_guard'"),
         ("mfas_danet+anchor+anchor", {}, "'anchor' twice"),
         ("mfas_danet", {"no_such_key": 1}, "no_such_key"),
         ("mfas_danet+anchor", {"radius": 1.0}, "mfas_danet, anchor, got 'radius'"),

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from mfas.adaptation.query_stream import DetectorSettings
 from mfas.audit.kinds import PerturbSettings
 from mfas.audit.oracle import AnswerKind
 from mfas.audit.queries import Strategy
-from mfas.audit.query_detector import DetectorSettings
 from mfas.audit.stealing import StealSettings
 from mfas.benchmark.audit_captures import AuditConfig
 

@@ -52,10 +52,10 @@ def _detector(name: str, rows: list[dict[str, Any]], facts: dict[str, Any]) -> I
 
 
 def _learners(name: str, rows: list[dict[str, Any]]) -> Iterator[str]:
-    for row in (row for row in rows if row["defence"] == "learning"):
+    for row in (row for row in rows if row["defence"].startswith("learning")):
         before, after = row["victim_before"], row["victim_after"]
         yield (
-            f"{name}: learning from {row['asked']} queries it made {row['updates']} updates; clean APCER "
+            f"{name}: {row['defence']} from {row['asked']} queries it made {row['updates']} updates; clean APCER "
             f"{_percent(before['apcer'])} became {_percent(after['apcer'])}, BPCER {_percent(before['bpcer'])} became "
             f"{_percent(after['bpcer'])}; agreement {_percent(row['agreement'])}."
         )

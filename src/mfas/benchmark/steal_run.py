@@ -12,12 +12,12 @@ import torch
 from mfas import metrics
 from mfas._files import make_folder
 from mfas.adaptation.contract import Adapter
+from mfas.adaptation.query_stream import Stream, alarms, first_alarm, limits_of, watch
 from mfas.adaptation.registry import create as create_adapter
 from mfas.audit.kinds import perturb
 from mfas.audit.oracle import AnswerKind, Oracle
 from mfas.audit.poisoning import probe_scores
 from mfas.audit.queries import Strategy
-from mfas.audit.query_detector import Stream, alarms, first_alarm, limits_of, watch
 from mfas.audit.stealing import Stolen, compare, steal
 from mfas.audit.victim import Victim, accepted, chunks
 from mfas.benchmark.audit_captures import (
@@ -45,7 +45,7 @@ Score = Callable[[Batch], torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One clone to make. ``defence`` is ``""``, ``rate limit``, ``detector`` or ``learning``."""
+    """One clone to make. ``defence`` is ``""``, ``rate limit``, ``detector``, ``learning`` or ``learning, guarded``."""
 
     queries: int
     strategy: Strategy
@@ -60,7 +60,8 @@ def plans(config: StealConfig) -> list[Plan]:
     out += [Plan(count, best, answers) for count in config.queries for answers in config.answers[1:]]
     most = config.queries[-1]
     out += [Plan(most, best, fine, defence) for defence in ("rate limit", "detector")]
-    return out + [Plan(count, best, fine, "learning") for count in config.queries if config.adapting]
+    learners = ("learning", "learning, guarded") if config.adapting else ()
+    return out + [Plan(count, best, fine, defence) for count in config.queries for defence in learners]
 
 
 def rob(config: StealConfig, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
@@ -126,8 +127,10 @@ class _Bench:
         self.attacks = captures.batch([r for r, g in zip(rows["test"], self.genuine.tolist(), strict=True) if not g])
         self.attacks = self.attacks.select(torch.arange(min(config.transfer, len(self.attacks))))
         half = len(rows["traffic"]) // 2
+        self.traffic = captures.batches(rows["traffic"][:half], config.steal.ask_at_once)
         self.calm, self.later = (
-            watch(victim, captures.batches(part, _BATCH)) for part in (rows["traffic"][:half], rows["traffic"][half:])
+            watch(victim.model, captures.batches(part, _BATCH))
+            for part in (rows["traffic"][:half], rows["traffic"][half:])
         )
         self.limits = limits_of(self.calm, config.detector)
         self.white_box = self._perturbed_on(victim, victim) if len(self.attacks) else None
@@ -148,7 +151,7 @@ class _Bench:
             elif plan.defence == "detector":
                 limit = first.get(Plan(plan.queries, plan.strategy, plan.answers))
             start = perf_counter()
-            if plan.defence == "learning":
+            if plan.defence.startswith("learning"):
                 row = self._against_a_learner(plan)
             else:
                 row, first[plan] = self._against_the_model(plan, limit)
@@ -165,17 +168,35 @@ class _Bench:
         return row | {"alarm": alarm, "alarms": float(share.mean()) if len(share) else None}, alarm
 
     def _against_a_learner(self, plan: Plan) -> dict[str, Any]:
-        """The victim learns from every query; compared with what it has become."""
+        """The victim learns, first from calm traffic, then from every query; compared with what it has become."""
         source = {name: tensor.clone() for name, tensor in self.victim.model.state_dict().items()}
-        adapter = create_adapter("mfas_danet", self.victim.model, self.victim.card, seed=self.config.seed)
-        oracle = Oracle(lambda batch: adapter.step(batch)[0].score, self.victim.card.threshold(), plan.answers)
+        adapter = self._learner(guarded=plan.defence != "learning")
+        for batch in self.traffic:
+            adapter.step(batch)
+        learnt = 0
+
+        def answer(batch: Batch) -> torch.Tensor:
+            nonlocal learnt
+            prediction, report = adapter.step(batch)
+            learnt += report.updated
+            return prediction.score
+
+        oracle = Oracle(answer, self.victim.card.threshold(), plan.answers)
         before = self._rates(adapter)
         stolen = self._steal(oracle, plan)
         row = self._row(plan, oracle, stolen, lambda batch: adapter.predict(batch).score)
-        facts = {"alarm": None, "alarms": None, "updates": adapter.state().facts["updates"]}
+        facts: dict[str, Any] = {"alarm": None, "alarms": None, "updates": learnt}
         facts |= {"victim_before": before, "victim_after": self._rates(adapter)}
         self.victim.model.load_state_dict(source)
         return row | facts
+
+    def _learner(self, *, guarded: bool) -> Adapter:
+        """`mfas_danet`; ``guarded`` by what it knows of calm traffic, every window of which it will have seen."""
+        name, settings = "mfas_danet", {}
+        if guarded:
+            calm = sum(map(len, self.traffic)) // self.config.detector.window
+            name, settings = "mfas_danet+queries", {"queries": {**self.config.detector.model_dump(), "calibrate": calm}}
+        return create_adapter(name, self.victim.model, self.victim.card, settings, self.config.seed)
 
     def _steal(self, oracle: Oracle, plan: Plan) -> Stolen:
         torch.manual_seed(self.config.seed)
@@ -204,7 +225,7 @@ class _Bench:
 
     def _watched(self, stolen: Stolen) -> Stream:
         parts = chunks(len(stolen.queries), _BATCH)
-        return watch(self.victim, [stolen.queries.select(rows) for rows in parts])
+        return watch(self.victim.model, [stolen.queries.select(rows) for rows in parts])
 
     def _rates(self, adapter: Adapter) -> dict[str, float]:
         bona_fide, attacks = probe_scores(adapter, self.test)

@@ -46,7 +46,10 @@ def build_steal(result: Result, *, command: str = "") -> str:
 
 
 _CLONES = "One clone per row. HTER is the clone's against the truth, the model's own in small print."
-_LEARNING = "Error rates of the model on clean captures before and after it learnt from the thief's queries."
+_LEARNING = (
+    "Error rates of the model on clean captures before and after it learnt from the thief's queries; guarded: nothing "
+    "is learnt while queries are unlike the traffic before them."
+)
 _DETECTOR = "What benign windows stay within, and how often other benign windows do not."
 
 
@@ -71,11 +74,11 @@ def _clones(result: Result, victim: str) -> Table:
 
 def _learners(result: Result) -> Table:
     rows = []
-    for row in (row for row in result["clones"] if row["defence"] == "learning"):
+    for row in (row for row in result["clones"] if row["defence"].startswith("learning")):
         before, after = row["victim_before"], row["victim_after"]
         rates = [side[key] for key in ("apcer", "bpcer") for side in (before, after)]
         cells = [Cell(str(row["asked"])), Cell(str(row["updates"])), *(rate_cell(r, shaded=False) for r in rates)]
-        rows.append(Row(row["victim"], f"{row['strategy']}, {row['answers']}", tuple(cells)))
+        rows.append(Row(row["victim"], f"{row['strategy']}, {row['answers']}; {row['defence']}", tuple(cells)))
     return Table(["", "queries", "updates", "APCER before", "after", "BPCER before", "after"], rows)
 
 

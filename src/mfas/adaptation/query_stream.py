@@ -13,9 +13,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mfas.audit.victim import Victim
 from mfas.config import Config
 from mfas.core import MODALITIES, Batch
+from mfas.models.contract import FasModel
 from mfas.models.uncertainty import binary_entropy
 
 
@@ -44,11 +44,11 @@ class Limits:
 
 
 @torch.no_grad()
-def watch(victim: Victim, batches: Iterable[Batch]) -> Stream:
+def watch(model: FasModel, batches: Iterable[Batch]) -> Stream:
     """What a service can note of the queries it answers: no pixels, no labels."""
     entropy, feature = [], []
     for batch in batches:
-        output = victim.output(batch)
+        output = model(batch)
         entropy.append(binary_entropy(torch.sigmoid(output.logit)))
         joined = torch.cat([output.features[m] for m in MODALITIES if m in output.features], dim=1)
         feature.append(torch.nn.functional.normalize(joined, dim=1))
@@ -57,24 +57,24 @@ def watch(victim: Victim, batches: Iterable[Batch]) -> Stream:
 
 def windows(stream: Stream, settings: DetectorSettings) -> tuple[Tensor, Tensor]:
     """The two statistics ``[W]`` each, over whole windows after each other; the first query has no distance."""
-    nearest = _nearest(stream.feature)
-    count = len(nearest) // settings.window
+    apart = nearest(stream.feature)
+    count = len(apart) // settings.window
     shape = (count, settings.window)
     unsure = (stream.entropy > settings.unsure).double()[: count * settings.window].view(shape).mean(dim=1)
-    distance = nearest[: count * settings.window].view(shape).nanmedian(dim=1).values
+    distance = apart[: count * settings.window].view(shape).nanmedian(dim=1).values
     return unsure, distance
 
 
 def limits_of(benign: Stream, settings: DetectorSettings) -> Limits:
     """Extremes over benign windows, with some slack."""
     unsure, distance = windows(benign, settings)
-    return Limits(*(_span(values, settings.slack) for values in (unsure, distance)))
+    return Limits(*(span(values, settings.slack) for values in (unsure, distance)))
 
 
 def alarms(stream: Stream, limits: Limits, settings: DetectorSettings) -> Tensor:
     """Bool ``[W]``: windows in which either statistic leaves its limits."""
     unsure, distance = windows(stream, settings)
-    return _outside(unsure, limits.unsure) | _outside(distance, limits.distance)
+    return outside(unsure, limits.unsure) | outside(distance, limits.distance)
 
 
 def first_alarm(stream: Stream, limits: Limits, settings: DetectorSettings) -> int | None:
@@ -83,18 +83,20 @@ def first_alarm(stream: Stream, limits: Limits, settings: DetectorSettings) -> i
     return (int(found[0]) + 1) * settings.window if len(found) else None
 
 
-def _nearest(feature: Tensor) -> Tensor:
-    """Distance of each feature to the nearest earlier one; NaN for the first."""
-    out = torch.full((len(feature),), torch.nan, dtype=torch.float64)
-    for i in range(1, len(feature)):
-        out[i] = (feature[:i] - feature[i]).norm(dim=1).min()
+def nearest(feature: Tensor, after: int = 0) -> Tensor:
+    """Distance of each feature from number ``after`` on to the nearest earlier one; NaN for the very first."""
+    out = torch.full((len(feature) - after,), torch.nan, dtype=torch.float64)
+    for i in range(max(1, after), len(feature)):
+        out[i - after] = (feature[:i] - feature[i]).norm(dim=1).min()
     return out
 
 
-def _span(values: Tensor, slack: float) -> tuple[float, float]:
+def span(values: Tensor, slack: float) -> tuple[float, float]:
+    """Smallest and largest, and ``slack`` of their distance beyond."""
     low, high = float(values.min()), float(values.max())
     return low - slack * (high - low), high + slack * (high - low)
 
 
-def _outside(values: Tensor, limits: tuple[float, float]) -> Tensor:
+def outside(values: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Bool, shape of ``values``."""
     return (values < limits[0]) | (values > limits[1])
