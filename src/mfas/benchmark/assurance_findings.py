@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mfas.benchmark.assurance_parts import Part
+from mfas.benchmark.steal_findings import steal_weaknesses
 from mfas.errors import InputError
 
 HIGHEST_APCER = 0.15
@@ -26,7 +27,8 @@ def weaknesses(parts: list[Part]) -> list[str]:
 
 
 def _of(part: Part) -> Iterator[str]:
-    yield from part.findings
+    stolen = part.kind == "steal" and "clones" in part.content
+    yield from steal_weaknesses(part.content) if stolen else part.findings
     if part.kind == "evaluation":
         for run in part.content["runs"]:
             yield from _rates(run)
