@@ -106,6 +106,10 @@ def main() -> None:
     """Run it."""
     given = _arguments()
     torch.set_num_threads(1)
+    if (given.standard or given.adversarial) and 0.0 not in given.standard:
+        raise SystemExit(
+            "expected 0 among --standard: what is transferred is perturbed against the model without smoothing"
+        )
     settings = {key: value for key, value in vars(given).items() if key != "out"} | {"simulator": SIMULATOR_VERSION}
     _same_settings(given.out, {key: value for key, value in settings.items() if key not in GRID})
     spec = Preprocess(size=given.size)
