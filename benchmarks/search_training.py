@@ -54,9 +54,9 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/search_training"))
-    parser.add_argument("--count", type=int, default=360, help="captures of the site, one a presentation")
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--size", type=int, default=48, help="pixels that the network sees")
+    parser.add_argument("--count", type=int, default=960, help="captures of the site, one a presentation")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--size", type=int, default=64, help="pixels that the network sees")
     parser.add_argument("--budget", type=int, default=80, help="renders of a species that find what is trained on")
     parser.add_argument("--fresh", type=int, default=60, help="renders of a species in the fresh searches")
     parser.add_argument("--keep", type=int, default=20, help="found attacks of a species that are trained on")
