@@ -92,7 +92,7 @@ def test_poison_that_works_is_seen_to_work(monkeypatch: pytest.MonkeyPatch) -> N
     assert float(victim.model.bias.detach()) == 0.0
 
 
-@pytest.mark.parametrize("name", ["as shipped, canary", "no protection, canary", "tent"])
+@pytest.mark.parametrize("name", ["as shipped, canary", "no protection, canary", "tent", "tent, canary"])
 def test_guarded_variants_run(name: str) -> None:
     found = after_stream(VICTIM.model, VICTIM.card, BY_NAME[name], stream(2), frozenset(), PROBE, CANARY)
     assert 0 <= found.apcer <= found.apcer_max <= 1

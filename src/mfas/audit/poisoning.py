@@ -42,7 +42,7 @@ class Variant:
 
 
 def variants(canary: bool = True) -> tuple[Variant, ...]:
-    """As shipped, each protection off by itself, all off; then guards around it, and TENT, which has none."""
+    """As shipped, each protection off by itself, all off; then guards around it, and TENT, without and with one."""
     method = "mfas_danet"
     bare: dict[str, Any] = {}
     for name, settings in _OFF.items():
@@ -56,6 +56,8 @@ def variants(canary: bool = True) -> tuple[Variant, ...]:
         found.append(Variant("no protection, canary", f"{method}+canary", {method: bare, **labelled}))
     found.append(Variant("no protection, anchor guard", f"{method}+anchor", {method: bare}))
     found.append(Variant("tent", "tent", {}))
+    if canary:
+        found.append(Variant("tent, canary", "tent+canary", {"canary": {"manifest": "canary"}}))
     return tuple(found)
 
 
