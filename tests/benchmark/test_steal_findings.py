@@ -45,3 +45,8 @@ def test_what_a_card_should_say(found: dict[str, Any], words: str) -> None:
     (told,) = steal_weaknesses(found)
     assert words in told
     assert told in steal_findings(found)
+
+
+def test_where_no_attack_was_carried_over_nothing_is_said_of_it() -> None:
+    (told, *_) = steal_findings(result(clone(transfer=None, transfer_clean=None, white_box=None)))
+    assert told.endswith("answers 'score').")

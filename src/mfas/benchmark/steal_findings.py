@@ -40,11 +40,18 @@ def _clones(name: str, rows: list[dict[str, Any]]) -> Iterator[Told]:
     plain = [row for row in rows if not row["defence"]]
     for count in dict.fromkeys(row["queries"] for row in plain):
         best = max((row for row in plain if row["queries"] == count), key=lambda row: float(row["agreement"]))
+        worth = (
+            ""
+            if best["transfer"] is None
+            else (
+                f"; attacks perturbed on it are accepted in {_percent(best['transfer'])}, unperturbed in "
+                f"{_percent(best['transfer_clean'])}, perturbed on the model itself in {_percent(best['white_box'])}"
+            )
+        )
         yield (
             f"{name}: {count} queries give a clone that decides alike in {_percent(best['agreement'])} of captures "
-            f"(by chance {_percent(best['by_chance'])}; strategy '{best['strategy']}', answers '{best['answers']}'); "
-            f"attacks perturbed on it are accepted in {_percent(best['transfer'])}, unperturbed in "
-            f"{_percent(best['transfer_clean'])}, perturbed on the model itself in {_percent(best['white_box'])}.",
+            f"(by chance {_percent(best['by_chance'])}; strategy '{best['strategy']}', answers '{best['answers']}')"
+            f"{worth}.",
             best["agreement"] - best["by_chance"] >= STOLEN,
         )
 
@@ -75,7 +82,7 @@ def _learners(name: str, rows: list[dict[str, Any]]) -> Iterator[Told]:
     for row in (row for row in rows if row["defence"].startswith("learning")):
         before, after = row["victim_before"], row["victim_after"]
         yield (
-            f"{name}: {row['defence']} from {row['asked']} queries it made {row['updates']} updates; clean APCER "
+            f"{name}: learning from {row['asked']} queries{', guarded,' if 'guarded' in row['defence'] else ''} it made {row['updates']} updates; clean APCER "
             f"{_percent(before['apcer'])} became {_percent(after['apcer'])}, BPCER {_percent(before['bpcer'])} became "
             f"{_percent(after['bpcer'])}; agreement {_percent(row['agreement'])}.",
             any(after[key] - before[key] > MOVED for key in ("apcer", "bpcer")),
