@@ -81,8 +81,9 @@ def _detector(name: str, rows: list[dict[str, Any]], facts: dict[str, Any]) -> I
 def _learners(name: str, rows: list[dict[str, Any]]) -> Iterator[Told]:
     for row in (row for row in rows if row["defence"].startswith("learning")):
         before, after = row["victim_before"], row["victim_after"]
+        how = ", guarded," if "guarded" in row["defence"] else ""
         yield (
-            f"{name}: learning from {row['asked']} queries{', guarded,' if 'guarded' in row['defence'] else ''} it made {row['updates']} updates; clean APCER "
+            f"{name}: learning from {row['asked']} queries{how} it made {row['updates']} updates; clean APCER "
             f"{_percent(before['apcer'])} became {_percent(after['apcer'])}, BPCER {_percent(before['bpcer'])} became "
             f"{_percent(after['bpcer'])}; agreement {_percent(row['agreement'])}.",
             any(after[key] - before[key] > MOVED for key in ("apcer", "bpcer")),
