@@ -94,7 +94,7 @@ def test_streams_with_every_protection_on_and_off(result: dict[str, Any]) -> Non
     for name in ("one", "two"):
         rows = [row for row in result["stream"] if row["victim"] == name]
         assert rows[0]["variant"] == "unadapted"
-        assert len(rows) == 1 + 2 * 13
+        assert len(rows) == 1 + 2 * 14
         assert {row["perturbed"] for row in rows if row["share"]} == {rows[2]["perturbed"]} != {0}
         assert all(row["perturbed"] == 0 for row in rows if not row["share"])
         assert all(0 <= row["apcer"] <= row["apcer_max"] <= 1 for row in rows)
