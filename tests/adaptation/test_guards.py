@@ -210,7 +210,7 @@ def test_recovery_pulls_harder_until_the_source_is_reached() -> None:
 
 
 def visitors(first: int, count: int = 10) -> Batch:
-    """Captures of people who were not there before; every level is another one."""
+    """Bona fide captures that were not there before."""
     return batch(count, seed=1000 + first, target=torch.ones(count), first=first)
 
 

@@ -21,12 +21,13 @@ RESTING = "queries unlike this site's traffic"
 
 
 class QueriesSettings(DetectorSettings):
-    """A window, what is unsure, and slack, as for the detector of `mfas audit steal`.
+    """A window and what is unsure, as for the detector of `mfas audit steal`; more ``slack``, see `docs/adapting.md`.
 
     Limits come from the first ``calibrate`` windows of the site; ``rest`` windows after an alarm teach nothing.
-    Distances are taken to the latest ``memory`` captures. None of them is tuned.
+    Distances are taken to the latest ``memory`` captures.
     """
 
+    slack: float = Field(1.0, ge=0, description="beyond the extremes of known windows, as a share of their spread")
     calibrate: int = Field(6, ge=2)
     rest: int = Field(4, ge=1)
     memory: int = Field(500, ge=1)
